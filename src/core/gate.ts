@@ -80,6 +80,8 @@ function decideMatch(match: Match, read: Read, deps: GateDeps): Decision | Promi
   switch (match.kind) {
     case 'near-miss':
       return deny('MALFORMED_REQUEST', { reason: 'near-miss' })
+    case 'reserved':
+      return deny('ROUTE_DENIED')
     case 'own':
       return decideOwn(match, read, deps)
     case 'options':

@@ -193,8 +193,10 @@ async function judgeSigned(
 const NO_BODY = new Uint8Array()
 
 /** Zero bytes where there is no body. Held for a signature and for a repository: read once. */
-async function holdBody(asked: Asked, limitBytes: number): Promise<Uint8Array | Denial> {
-  const { head, body } = asked
+export async function holdBody(
+  { head, body }: Pick<Asked, 'head' | 'body'>,
+  limitBytes: number
+): Promise<Uint8Array | Denial> {
   if (!head.isChunked && (head.contentLength ?? 0) === 0) return NO_BODY
   const held = await body.hold(limitBytes)
   switch (held) {

@@ -3,7 +3,7 @@
  * a fake in a test is an object literal. Each answers what it knows and throws a Fault when it
  * cannot know; "not found" and "could not ask" never share a value.
  */
-import type { OwnCall } from './decision.ts'
+import type { Denial, OwnCall } from './decision.ts'
 import type { TokenRow, User } from './principal.ts'
 import type { TokenDigest } from './token.ts'
 
@@ -29,6 +29,16 @@ export interface UserVerifier {
 export interface NonceStore {
   /** First use of this nonce by this token? Throws Fault NONCE_STORE_*. Times in ms. */
   claim(tokenId: string, nonce: string, timestampMs: number, ttlMs: number): Promise<'new' | 'used'>
+}
+
+/**
+ * Whether nonces were ever kept: tells an empty nonce store that is new from one that forgot.
+ * Both throw Fault TOKEN_STORE_UNAVAILABLE.
+ */
+export interface NonceHistory {
+  wasEverUsed(): Promise<boolean>
+  /** Remembers for good that nonces are kept; resolves once that is committed. Repeatable. */
+  noteUse(): Promise<void>
 }
 
 export interface Clock {
@@ -162,13 +172,15 @@ export interface NudgeMessage extends Invalidation {
   readonly history: string
   /** Id of the revoker that collects the acknowledgements. */
   readonly replyTo: string
+  /** New and random for each barrier: no acknowledgement can be had before the change is there. */
+  readonly challenge: string
 }
 
 export interface Acknowledgement {
   readonly history: string
   readonly seq: number
   readonly replica: string
-  /** HMAC-SHA256(ack key, history|seq|replica), 64 hex digits. */
+  /** HMAC-SHA256(ack key, the whole message and the replica's id), 64 hex digits. */
   readonly mac: string
 }
 
@@ -209,7 +221,8 @@ export interface OwnAnswer {
 }
 
 export interface OwnRoutes {
-  handle(request: OwnRequest): Promise<OwnAnswer>
+  /** Throws Faults of what it asks. */
+  handle(request: OwnRequest): Promise<OwnAnswer | Denial>
 }
 
 /** The open streams (tunnels, event streams) by the token that opened them. */

@@ -80,6 +80,8 @@ export type Match =
   | { readonly kind: 'near-miss' }
   /** OPTIONS without a rule, `options: upstream`, and some method of the path is not denied. */
   | { readonly kind: 'options' }
+  /** At or below one of the gate's own paths, and not one of them: refused in every mode. */
+  | { readonly kind: 'reserved' }
   | { readonly kind: 'none' }
 
 export interface RouteTable {
