@@ -1,0 +1,13 @@
+/** The settings for the commands that need some: from environment and file, or every problem. */
+import { readFileSync } from 'node:fs'
+import { formatProblems, loadSettings } from '../config/load.ts'
+import type { Settings } from '../config/schema.ts'
+import { CommandExit, type CommandIo } from './output.ts'
+
+/** Throws CommandExit. Names that look mistyped are told on stderr and change nothing. */
+export function readSettings(io: CommandIo): Settings {
+  const loaded = loadSettings({ env: io.env, readFile: path => readFileSync(path, 'utf8') })
+  if ('problems' in loaded) throw new CommandExit(2, formatProblems(loaded.problems))
+  for (const warning of loaded.warnings) io.err(`Warning: ${warning}\n`)
+  return loaded.settings
+}
