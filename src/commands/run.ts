@@ -26,11 +26,6 @@ const FAMILIES: readonly Family[] = [
   {
     commands: {
       validate: 'check a route file: every problem, with file, line and column',
-      explain: 'show how one request would be decided, and why',
-      test: "run the route file's own tests",
-      diff: 'compare who may do what under two route files',
-      import: 'write a route file from an OpenAPI description',
-      coverage: 'show which rules of a running gate were used',
       schema: 'print the JSON Schema of the route file'
     },
     load: async () => (await import('./routes.ts')).registerRouteCommands

@@ -1,0 +1,162 @@
+/**
+ * The one hook: every request, routed or not, is decided here before anything else happens to it,
+ * and ends as a refusal, as one of the gate's own answers, or at the sender. Whatever is thrown on
+ * the way is a fault, and no fault forwards anything.
+ */
+import { type Decision, deny, type Permit } from '../core/decision.ts'
+import type { Gate } from '../core/gate.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Log, OwnRoutes } from '../core/ports.ts'
+import type { RouteTable } from '../core/rule.ts'
+import { readTarget } from '../core/target.ts'
+import { type Arrived, Exchange, type ExchangeDeps } from './exchange.ts'
+import type { Forward } from './forward.ts'
+import type { Answers } from './problem.ts'
+import { shapeOf } from './shape.ts'
+
+export interface AdmitDeps extends ExchangeDeps {
+  readonly gate: Gate
+  readonly own: OwnRoutes
+  readonly routes: () => RouteTable
+  readonly answers: Answers
+  readonly forward: Forward
+  readonly observer: Observer
+  readonly log: Log
+}
+
+/** What waits for the plugin's handler to send it: a permit for a request with a body. */
+export interface Admitted {
+  readonly exchange: Exchange
+  readonly permit: Permit
+}
+
+/** What GET and HEAD may carry, to be dropped, in bytes. */
+const DROPPED_LIMIT_BYTES = 65_536
+
+/**
+ * Undefined: the request was answered or is being sent. Nothing is waited for where the decision is
+ * known at once and there is no body; else a promise. Never throws.
+ */
+export function createAdmit(deps: AdmitDeps) {
+  const { gate, answers, observer } = deps
+
+  return function admit(arrived: Arrived): Outcome | Promise<Outcome> {
+    const { request, rawTarget } = arrived
+    const exchange = new Exchange(arrived, deps)
+    const fail = (thrown: unknown): undefined => {
+      observer.count('decisions_total', { auth: 'none', result: 'fault' })
+      answers.fail(exchange, thrown)
+    }
+    try {
+      const decision = gate.decide({
+        method: request.method ?? '',
+        rawTarget,
+        httpVersion: request.httpVersion,
+        rawHeaders: request.rawHeaders,
+        body: exchange.body
+      })
+      const outcome =
+        'then' in decision
+          ? decision.then(settled => carryOut(exchange, settled, deps))
+          : carryOut(exchange, decision, deps)
+      return outcome instanceof Promise ? outcome.catch(fail) : outcome
+    } catch (thrown) {
+      return fail(thrown)
+    }
+  }
+}
+
+type Outcome = Admitted | undefined
+
+function carryOut(
+  exchange: Exchange,
+  decision: Decision,
+  deps: AdmitDeps
+): Outcome | Promise<Outcome> {
+  const { answers, observer } = deps
+  switch (decision.kind) {
+    case 'denial':
+      if (!decision.rule) noteShape(exchange, deps)
+      answers.deny(exchange, decision)
+      observer.count('decisions_total', { auth: authOf(exchange), result: 'deny' })
+      return undefined
+    case 'own':
+      exchange.stage.route = 'own'
+      exchange.stage.principal = decision.principal
+      return answerOwn(exchange, decision, deps)
+    case 'permit':
+      exchange.permitted(decision)
+      observer.count('decisions_total', { auth: authOf(exchange), result: 'allow' })
+      noteWaived(exchange, decision, deps)
+      return hasBody(decision)
+        ? admitBody(exchange, decision, deps)
+        : void deps.forward(exchange, decision)
+  }
+}
+
+function authOf({ stage }: Exchange): string {
+  return stage.principal.kind
+}
+
+function hasBody({ head }: Permit): boolean {
+  return head.isChunked || (head.contentLength ?? 0) > 0
+}
+
+/** GET and HEAD go on without theirs; everything else goes on with it, through the plugin. */
+async function admitBody(exchange: Exchange, permit: Permit, deps: AdmitDeps): Promise<Outcome> {
+  const { method } = permit.head
+  if (method !== 'GET' && method !== 'HEAD') return { exchange, permit }
+  switch (await exchange.body.drop(DROPPED_LIMIT_BYTES)) {
+    case 'end':
+      deps.forward(exchange, permit)
+      return undefined
+    case 'too-large':
+      deps.answers.deny(exchange, deny('BODY_TOO_LARGE'))
+      return undefined
+    case 'too-slow':
+      deps.answers.deny(exchange, deny('REQUEST_TIMEOUT', { reason: 'body' }))
+      return undefined
+    case 'cut-off':
+      return undefined
+  }
+}
+
+async function answerOwn(
+  exchange: Exchange,
+  call: Decision & { kind: 'own' },
+  { own, answers, observer }: AdmitDeps
+): Promise<undefined> {
+  const { requestId, client, body } = exchange
+  const answer = await own.handle({ ...call, requestId, ip: client.ip, body })
+  const isDenied = 'kind' in answer
+  observer.count('decisions_total', {
+    auth: authOf(exchange),
+    result: isDenied ? 'deny' : 'allow'
+  })
+  if (isDenied) answers.deny(exchange, answer)
+  else answers.own(exchange, answer)
+  return undefined
+}
+
+function noteShape(exchange: Exchange, { routes }: AdmitDeps): void {
+  const target = readTarget(exchange.rawTarget)
+  if (!('kind' in target)) exchange.stage.shape = shapeOf(target.segments, routes())
+}
+
+/** What report mode lets through is told, so that it can be mended before it is enforced. */
+function noteWaived(exchange: Exchange, permit: Permit, { observer, log }: AdmitDeps): void {
+  const { wouldDeny, principal, table } = permit
+  if (!wouldDeny) return
+  const route = permit.rule?.key ?? 'none'
+  observer.count('would_deny_total', { route, code: wouldDeny.code })
+  if (!permit.rule) exchange.stage.shape = shapeOf(permit.target.segments, table)
+  const { requiredScopes, tokenScopes } = wouldDeny.body
+  log.info('would deny', {
+    route,
+    code: wouldDeny.code,
+    requestId: exchange.requestId,
+    tokenId: principal.kind === 'cli-token' ? principal.token.id : undefined,
+    needed: requiredScopes,
+    held: tokenScopes
+  })
+}

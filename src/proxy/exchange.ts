@@ -1,0 +1,224 @@
+/**
+ * One request and its answer, from the first look to the last byte: who sent it, what was decided,
+ * how it ended. Ends in one log line and its metrics, whatever happens.
+ */
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Denial, Permit } from '../core/decision.ts'
+import type { Observer } from '../core/observer.ts'
+import { NOBODY, type Principal } from '../core/principal.ts'
+import type { Aborted, AccessLine } from '../telemetry/access.ts'
+import { type HeldBytes, RequestBody } from './body.ts'
+import type { Client, ReadClient } from './client-address.ts'
+
+export interface ExchangeDeps {
+  readonly observer: Observer
+  readonly access: (line: AccessLine) => void
+  readonly held: HeldBytes
+  readonly readClient: ReadClient
+}
+
+export interface Arrived {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly rawTarget: string
+}
+
+export interface Stage {
+  /** The rule's key; `own`; `none`. */
+  route: string
+  /** `OK`, or the code of the refusal. */
+  code: string
+  principal: Principal
+  signed: boolean
+  /** Which of several causes with one public answer it was. */
+  reason: string | undefined
+  shape: string | undefined
+  upstream: string | undefined
+  upstreamMs: number | undefined
+  bytesOut: number
+  retried: boolean
+  aborted: Aborted | undefined
+}
+
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
+
+export class Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** As it was received. */
+  readonly rawTarget: string
+  readonly client: Client
+  readonly requestId: string
+  readonly body: RequestBody
+  readonly startedMs = performance.now()
+  readonly stage: Stage = {
+    route: 'none',
+    code: 'OK',
+    principal: NOBODY,
+    signed: false,
+    reason: undefined,
+    shape: undefined,
+    upstream: undefined,
+    upstreamMs: undefined,
+    bytesOut: 0,
+    retried: false,
+    aborted: undefined
+  }
+  readonly #deps: ExchangeDeps
+  #sentMs: number | undefined
+  #tunnel: { readonly openedMs: number; end: string } | undefined
+  #onLeft: (() => void) | undefined
+
+  constructor(arrived: Arrived, deps: ExchangeDeps) {
+    const { request, response, rawTarget } = arrived
+    this.request = request
+    this.response = response
+    this.rawTarget = rawTarget
+    this.#deps = deps
+    this.client = deps.readClient(request.socket.remoteAddress, request.rawHeaders)
+    this.requestId = readRequestId(request) ?? randomUUID()
+    this.body = new RequestBody(request, response, deps)
+    response.once('close', () => this.#close())
+  }
+
+  /** The client's connection is gone; what is written now reaches nobody. */
+  get hasLeft(): boolean {
+    return this.response.destroyed || this.response.closed
+  }
+
+  /** Called once if the client leaves before its answer is complete. */
+  onLeft(listener: () => void): void {
+    this.#onLeft = listener
+  }
+
+  permitted({ principal, rule, signed }: Permit): void {
+    const { stage } = this
+    stage.principal = principal
+    stage.route = rule?.key ?? 'none'
+    stage.signed = signed
+  }
+
+  refused({ code, reason, rule, principal }: Denial): void {
+    const { stage } = this
+    stage.code = code
+    stage.reason = reason
+    if (rule) stage.route = rule.key
+    if (principal) stage.principal = principal
+  }
+
+  /** The request is about to be written. */
+  sending(upstream: string): void {
+    this.stage.upstream = upstream
+    if (this.#sentMs === undefined) {
+      const ownSeconds = (performance.now() - this.startedMs) / 1000
+      this.#deps.observer.measure('overhead_seconds', ownSeconds, SIGNED[`${this.stage.signed}`])
+    }
+    this.#sentMs = performance.now()
+  }
+
+  answered(upstream: string): void {
+    if (this.#sentMs === undefined) return
+    this.stage.upstreamMs = performance.now() - this.#sentMs
+    this.#deps.observer.measure('upstream_seconds', this.stage.upstreamMs / 1000, { upstream })
+  }
+
+  /** The answer was 101: a line now, and one at the end. */
+  tunnelOpened(): void {
+    this.#tunnel = { openedMs: performance.now(), end: 'client' }
+    this.#deps.access(this.#line())
+  }
+
+  /** Who ended it. */
+  tunnelEnded(by: string): void {
+    if (this.#tunnel) this.#tunnel.end = by
+  }
+
+  #line(): AccessLine {
+    const { stage } = this
+    return {
+      requestId: this.requestId,
+      method: this.request.method ?? '',
+      status: this.response.statusCode,
+      ...stage,
+      ...describe(stage),
+      retried: stage.retried || undefined,
+      totalMs: performance.now() - this.startedMs,
+      bytesIn: this.body.bytes,
+      ip: this.client.ip
+    }
+  }
+
+  #lastLine(): AccessLine {
+    if (!this.#tunnel) return this.#line()
+    const { openedMs, end } = this.#tunnel
+    return { ...this.#line(), seconds: (performance.now() - openedMs) / 1000, cause: end }
+  }
+
+  #close(): void {
+    const { stage, response } = this
+    const { observer, access } = this.#deps
+    if (this.#tunnel) this.#onLeft?.()
+    else if (!response.writableFinished) {
+      stage.aborted ??= 'client'
+      this.#onLeft?.()
+    }
+    this.body.release()
+    if (isCounted(stage.aborted)) observer.count('aborted_total', { by: stage.aborted })
+    const line = this.#lastLine()
+    const status = `${Math.floor(line.status / 100)}xx`
+    observer.count('requests_total', { route: line.route, code: line.code, class: status })
+    observer.measure('request_seconds', line.totalMs / 1000, OUTCOMES[outcomeOf(line)])
+    if (line.bytesIn > 0) observer.count('bytes_total', IN, line.bytesIn)
+    if (line.bytesOut > 0) observer.count('bytes_total', OUT, line.bytesOut)
+    access(line)
+  }
+}
+
+const IN = { direction: 'in' }
+const OUT = { direction: 'out' }
+const SIGNED = { true: { signed: 'true' }, false: { signed: 'false' } }
+const OUTCOMES = {
+  forwarded: { outcome: 'forwarded' },
+  refused: { outcome: 'refused' },
+  fault: { outcome: 'fault' }
+}
+
+function outcomeOf({ code, status }: AccessLine): keyof typeof OUTCOMES {
+  if (code === 'OK') return 'forwarded'
+  return status >= 500 ? 'fault' : 'refused'
+}
+
+/** Streams that the gate itself ended are counted where that happens. */
+function isCounted(by: Aborted | undefined): by is 'client' | 'upstream' | 'grace' {
+  return by === 'client' || by === 'upstream' || by === 'grace'
+}
+
+/** The client's own, if it can do no harm in a log or a path; each copy counts. */
+function readRequestId({ headersDistinct }: IncomingMessage): string | undefined {
+  const given = headersDistinct['x-request-id']
+  return given?.length === 1 && REQUEST_ID.test(given[0] ?? '') ? given[0] : undefined
+}
+
+function describe({ principal, signed }: Stage): Pick<AccessLine, 'auth'> & Partial<AccessLine> {
+  switch (principal.kind) {
+    case 'none':
+      return { auth: 'none', signed: undefined }
+    case 'jwt': {
+      const { userId, orgId } = principal.user
+      return { auth: 'jwt', signed: undefined, userId, orgId: orgId ?? undefined }
+    }
+    case 'cli-token': {
+      const { id, userId, orgId, repositories } = principal.token
+      const limited = repositories === null ? '*' : repositories.length
+      return {
+        auth: 'cli-token',
+        signed,
+        tokenId: id,
+        userId,
+        orgId: orgId ?? undefined,
+        repositories: limited
+      }
+    }
+  }
+}

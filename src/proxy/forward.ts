@@ -1,0 +1,288 @@
+/**
+ * The sender: the bytes that were authorised out to the upstream, its answer back, backpressure and
+ * breaking off in both directions. A permit is looked at once more in the very turn in which the
+ * first byte is written, at each attempt; what lapsed is decided again, once.
+ *
+ * A request is written once. It goes out a second time only if nothing of it was written, or if it
+ * was a GET or HEAD without a body on a reused connection that broke before any byte of an answer.
+ * Source: RFC 9112 section 9.3.1 (retrying); undici's Dispatcher.
+ */
+import { STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import { type Decision, Fault, type Permit } from '../core/decision.ts'
+import type { Observer } from '../core/observer.ts'
+import type { BodyStream } from './body.ts'
+import type { Connections } from './connections.ts'
+import type { Exchange } from './exchange.ts'
+import { requestHeaders } from './headers.ts'
+import type { Answers } from './problem.ts'
+import { Relay } from './relay.ts'
+import { upgradeToTunnel } from './tunnel.ts'
+import { isConnectionLost, isRefused, upstreamFault } from './upstream-errors.ts'
+import { SERVER_NAME_KEY, type Upstream, type Upstreams } from './upstreams.ts'
+
+export interface ForwardDeps {
+  readonly upstreams: Upstreams
+  readonly connections: Connections
+  readonly answers: Answers
+  readonly observer: Observer
+  /** No connection is kept any more. */
+  readonly isDraining: () => boolean
+}
+
+/** Sends what is permitted, and answers; never throws. */
+export type Forward = (exchange: Exchange, permit: Permit) => void
+
+export function createForward(deps: ForwardDeps): Forward {
+  return (exchange, permit) => {
+    const sending = new Sending(exchange, permit, deps)
+    if (deps.connections.enter(sending)) sending.start()
+    else {
+      const retryAfterSeconds = 1 + Math.floor(Math.random() * 3)
+      deps.answers.fail(exchange, new Fault('OVERLOADED', { retryAfterSeconds }))
+    }
+  }
+}
+
+const REFUSED_PAUSE_MS = 100
+
+class Sending implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange
+  readonly #deps: ForwardDeps
+  readonly #upstream: Upstream
+  readonly #relay: Relay
+  #permit: Permit
+  #body: BodyStream | undefined
+  #controller: Dispatcher.DispatchController | undefined
+  #isDispatching = false
+  /** On a connection that had served before; it is known at the start of writing. */
+  #isReused = false
+  #hasStarted = false
+  #hasAnswer = false
+  #hasLapsed = false
+  #hasDecidedAgain = false
+  #hasRetried = false
+  #hasEnded = false
+
+  constructor(exchange: Exchange, permit: Permit, deps: ForwardDeps) {
+    this.#exchange = exchange
+    this.#permit = permit
+    this.#deps = deps
+    this.#upstream = deps.upstreams.get(permit.rule?.upstream ?? 'default')
+    this.#relay = new Relay(exchange, permit, deps)
+  }
+
+  start(): void {
+    this.#exchange.onLeft(() => this.#abandon())
+    this.#exchange.response.once('close', () => this.#leave())
+    this.#dispatch(this.#upstream.pool)
+  }
+
+  #dispatch(dispatcher: Dispatcher): void {
+    const { head, target, rule, table } = this.#permit
+    this.#hasStarted = false
+    this.#isReused = false
+    this.#hasLapsed = false
+    this.#body = undefined
+    const options = {
+      method: head.method,
+      path: target.raw,
+      headers: this.#headers(),
+      body: this.#bodyToSend(),
+      upgrade: isTunnel(this.#permit) ? 'websocket' : null,
+      idempotent: false,
+      headersTimeout: rule?.timeoutMs ?? table.timeoutMs,
+      // Progress is watched for every direction together, in relay.ts.
+      bodyTimeout: 0,
+      servername: SERVER_NAME_KEY
+    }
+    // A pooled connection that is open is written to at once, so still within this call.
+    this.#isDispatching = true
+    try {
+      dispatcher.dispatch(options, this)
+    } catch (thrown) {
+      this.#answer(thrown)
+    } finally {
+      this.#isDispatching = false
+    }
+  }
+
+  #headers(): string[] {
+    const { client, requestId } = this.#exchange
+    const { head, heldBody } = this.#permit
+    const isBodiless = head.method === 'GET' || head.method === 'HEAD'
+    const contentLength = isBodiless ? undefined : (heldBody?.length ?? head.contentLength)
+    return requestHeaders({ permit: this.#permit, client, requestId, contentLength })
+  }
+
+  #bodyToSend(): Uint8Array | BodyStream | null {
+    const { head, heldBody } = this.#permit
+    if (heldBody) return heldBody
+    if (head.method === 'GET' || head.method === 'HEAD') return null
+    if (!head.isChunked && (head.contentLength ?? 0) === 0) return null
+    this.#body = this.#exchange.body.stream(() => this.#mayWrite())
+    this.#relay.watchUpload(this.#body)
+    return this.#body
+  }
+
+  /** The last look, in the turn of the first write. */
+  #mayWrite(): boolean {
+    const lapse = this.#permit.lapse()
+    if (lapse === undefined) return true
+    this.#deps.observer.count('dispatch_rechecks_failed_total', { cause: lapse })
+    this.#hasLapsed = true
+    this.#controller?.abort(new Error('the permit lapsed'))
+    return false
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    this.#isReused = this.#isDispatching
+    if (this.#exchange.hasLeft) controller.abort(new Error('the client left'))
+    else if (this.#mayWrite()) {
+      this.#hasStarted = true
+      this.#exchange.sending(this.#upstream.name)
+      this.#body?.open()
+    }
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    reason = STATUS_CODES[status] ?? ''
+  ): void {
+    this.#hasAnswer = true
+    // Informational answers concern this connection alone.
+    if (status < 200) return
+    this.#exchange.answered(this.#upstream.name)
+    this.#relay.begin(controller, status, reason)
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#relay.pass(controller, chunk)
+  }
+
+  onResponseEnd(): void {
+    this.#relay.end()
+  }
+
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    socket: Duplex
+  ): void {
+    this.#exchange.answered(this.#upstream.name)
+    const opened = upgradeToTunnel(this.#exchange, this.#permit, this.#deps, {
+      status,
+      rawHeaders: rawHeadersOf(controller),
+      socket
+    })
+    if (!opened) this.#answer(new Fault('UPSTREAM_INVALID'))
+  }
+
+  onResponseError(_controller: unknown, error: Error): void {
+    if (this.#exchange.hasLeft) return
+    if (this.#hasLapsed) void this.#decideAgain()
+    else if (this.#exchange.response.headersSent) this.#relay.cut('upstream')
+    else if (this.#mayRetry(error)) this.#retry(error)
+    else this.#answer(upstreamFault(error, this.#hasStarted))
+  }
+
+  #answer(thrown: unknown): void {
+    const { observer, answers } = this.#deps
+    if (thrown instanceof Fault && thrown.code.startsWith('UPSTREAM_')) {
+      const { name } = this.#upstream
+      observer.count('upstream_errors_total', { upstream: name, code: thrown.code })
+    }
+    answers.fail(this.#exchange, thrown)
+  }
+
+  /** With the nonce that was claimed for it; once, and only if nothing of the body was taken. */
+  async #decideAgain(): Promise<void> {
+    if (this.#hasDecidedAgain || (this.#body?.taken ?? 0) > 0) {
+      this.#answer(new Fault('TOKEN_STORE_UNAVAILABLE'))
+      return
+    }
+    this.#hasDecidedAgain = true
+    try {
+      this.#proceed(await this.#permit.again())
+    } catch (thrown) {
+      this.#answer(thrown)
+    }
+  }
+
+  #proceed(decision: Decision): void {
+    switch (decision.kind) {
+      case 'permit':
+        this.#permit = decision
+        this.#relay.renew(decision)
+        this.#dispatch(this.#upstream.pool)
+        return
+      case 'denial':
+        this.#deps.answers.deny(this.#exchange, decision)
+        return
+      case 'own':
+        throw new Error('a permit became a call of our own')
+    }
+  }
+
+  #mayRetry(error: Error): boolean {
+    if (this.#hasRetried || (this.#body?.taken ?? 0) > 0 || !isConnectionLost(error)) return false
+    if (!this.#hasStarted) return true
+    const { method } = this.#permit.head
+    const isSafe = (method === 'GET' || method === 'HEAD') && !isTunnel(this.#permit)
+    return isSafe && this.#isReused && !this.#hasAnswer
+  }
+
+  #retry(error: Error): void {
+    this.#hasRetried = true
+    this.#exchange.stage.retried = true
+    this.#deps.observer.count('upstream_retries_total')
+    const again = () => {
+      const fresh = this.#upstream.fresh()
+      this.#dispatch(fresh)
+      // Closes once the request on it has ended.
+      void fresh.close()
+    }
+    if (isRefused(error)) setTimeout(again, REFUSED_PAUSE_MS)
+    else again()
+  }
+
+  /** The client is gone: so is the reason for the request. */
+  #abandon(): void {
+    this.#controller?.abort(new Error('the client left'))
+    this.#body?.destroy()
+  }
+
+  tick(): void {
+    const stalled = this.#relay.tick(this.#hasStarted)
+    if (stalled === undefined) return
+    this.#controller?.abort(new Error('no progress'))
+    if (stalled === 'upload' && !this.#exchange.response.headersSent) {
+      this.#relay.timeOut()
+    } else this.#relay.cut(stalled === 'answer' ? 'client' : 'upstream')
+  }
+
+  cut(): void {
+    this.#controller?.abort(new Error('the gate stops'))
+    this.#relay.cut('grace')
+  }
+
+  #leave(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#relay.release()
+    this.#deps.connections.leave(this)
+  }
+}
+
+function isTunnel({ rule, head }: Permit): boolean {
+  return rule?.upgrade === 'websocket' && head.wantsWebSocket
+}
+
+function rawHeadersOf({ rawHeaders }: Dispatcher.DispatchController): readonly (Buffer | string)[] {
+  return Array.isArray(rawHeaders) ? rawHeaders : []
+}

@@ -1,0 +1,100 @@
+/**
+ * Which headers go on, in both directions.
+ *
+ * To the upstream: hop-by-hop headers and what Connection names go first, so that a client cannot
+ * have the gate's own headers taken out; then every name that only the gate may send, in every
+ * spelling; what the gate adds comes last. Nothing is joined, sorted or re-encoded.
+ * Source: RFC 9110 section 7.6.1 (hop-by-hop), README, what the upstream receives.
+ */
+import type { Permit } from '../core/decision.ts'
+import { foldName, identityHeaders, isReservedName, passesAuthorization } from '../core/identity.ts'
+import type { Client } from './client-address.ts'
+
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings'
+])
+
+/** Decided about already, or written anew below. */
+const REPLACED = new Set(['host', 'content-length', 'expect', 'x-request-id'])
+
+export interface Sent {
+  readonly permit: Permit
+  readonly client: Client
+  readonly requestId: string
+  /** Undefined: there is no body, or its length is not known. */
+  readonly contentLength: number | undefined
+}
+
+/** Name and value in turn. */
+export function requestHeaders({ permit, client, requestId, contentLength }: Sent): string[] {
+  const { head, principal } = permit
+  const { rawHeaders, nominated } = head
+  const headers = ['host', head.host]
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? ''
+    const value = rawHeaders[i + 1] ?? ''
+    const folded = foldName(name)
+    if (HOP_BY_HOP.has(folded) || REPLACED.has(folded)) continue
+    if (nominated.length > 0 && nominated.includes(name.toLowerCase())) continue
+    if (isReservedName(folded)) continue
+    if (folded === 'authorization' && !passesAuthorization(principal, value)) continue
+    headers.push(name, value)
+  }
+  if (contentLength !== undefined) headers.push('content-length', String(contentLength))
+  headers.push('x-forwarded-for', client.forwardedFor, 'x-forwarded-proto', client.proto)
+  headers.push('x-forwarded-host', client.host ?? head.host, 'x-request-id', requestId)
+  headers.push(...identityHeaders(permit))
+  return headers
+}
+
+const WOULD_DENY = 'x-tollgate-would-deny'
+
+/**
+ * Of an answer: name and value in turn, as the upstream sent them, without what concerned its own
+ * connection. `raw` as undici gives it: bytes.
+ */
+export function responseHeaders(raw: readonly (Buffer | string)[]): string[] {
+  const headers: string[] = []
+  let nominated: string[] | undefined
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = text(raw[i])
+    const lower = name.toLowerCase()
+    if (lower === 'connection') {
+      nominated = [...(nominated ?? []), ...splitList(text(raw[i + 1]))]
+    } else if (!HOP_BY_HOP.has(lower) && lower !== WOULD_DENY) {
+      headers.push(name, text(raw[i + 1]))
+    }
+  }
+  return nominated === undefined ? headers : without(headers, nominated)
+}
+
+/** Header bytes are kept as they are: each is one character. */
+function text(bytes: Buffer | string | undefined): string {
+  return typeof bytes === 'string' ? bytes : (bytes?.toString('latin1') ?? '')
+}
+
+function splitList(value: string): string[] {
+  return value
+    .toLowerCase()
+    .split(',')
+    .map(name => name.trim())
+}
+
+function without(headers: readonly string[], names: readonly string[]): string[] {
+  return headers.filter((_, i) => !names.includes((headers[i - (i % 2)] ?? '').toLowerCase()))
+}
+
+/** First value of a header by its lower-case name. */
+export function valueOf(headers: readonly string[], name: string): string | undefined {
+  const at = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === name)
+  return at < 0 ? undefined : headers[at + 1]
+}

@@ -1,0 +1,113 @@
+/**
+ * Every answer that the gate gives itself: refusals, faults, and what its own routes say. One shape
+ * of body, never cached. 401 is a verdict about a credential; our own failures are 5xx.
+ * Source: RFC 9110 sections 10.2.3 (Retry-After) and 11.6.1, RFC 6750 section 3, RFC 8288 (Link).
+ */
+import type { IncomingMessage } from 'node:http'
+import { asFault, type Denial } from '../core/decision.ts'
+import type { Log, OwnAnswer } from '../core/ports.ts'
+import type { Exchange } from './exchange.ts'
+
+export interface Answers {
+  deny(exchange: Exchange, denial: Denial): void
+  /** Anything thrown; logged with its cause where it is no verdict of a store. */
+  fail(exchange: Exchange, thrown: unknown): void
+  own(exchange: Exchange, answer: OwnAnswer): void
+}
+
+export interface AnswersDeps {
+  readonly log: Log
+  /** While draining, no connection is kept. */
+  readonly isDraining: () => boolean
+}
+
+export function createAnswers({ log, isDraining }: AnswersDeps): Answers {
+  return {
+    deny(exchange, denial) {
+      exchange.refused(denial)
+      const { status, body, code, challenge, link, closes } = denial
+      const headers: Record<string, string> = {}
+      if (status === 401 || challenge !== undefined) {
+        headers['WWW-Authenticate'] = `Bearer realm="tollgate"${challenge ? `, ${challenge}` : ''}`
+      }
+      if (link !== undefined) headers['Link'] = link
+      send(exchange, { status, headers, closes: closes || isDraining() }, { ...body, code })
+    },
+    fail(exchange, thrown) {
+      const fault = asFault(thrown)
+      const { code, status, publicMessage, retryAfterSeconds, cause } = fault
+      exchange.stage.code = code
+      const { requestId } = exchange
+      if (cause !== undefined) log.error('a request could not be served', { code, cause, requestId })
+      const headers: Record<string, string> =
+        retryAfterSeconds === undefined ? {} : { 'Retry-After': String(retryAfterSeconds) }
+      send(exchange, { status, headers, closes: isDraining() }, { message: publicMessage, code })
+    },
+    own(exchange, { status, headers, body, code }) {
+      exchange.stage.code = code
+      const bytes = Buffer.from(body)
+      write(exchange, { status, headers, closes: isDraining() }, bytes)
+    }
+  }
+}
+
+interface Frame {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly closes: boolean
+}
+
+function send(exchange: Exchange, frame: Frame, body: Readonly<Record<string, unknown>>): void {
+  const text = JSON.stringify({ ...body, requestId: exchange.requestId })
+  const headers = {
+    ...frame.headers,
+    'Content-Type': 'application/json',
+    'Cache-Control': 'no-store'
+  }
+  write(exchange, { ...frame, headers }, Buffer.from(text))
+}
+
+/** A refused body up to this size is read and dropped, so that the connection can go on. */
+const DROPPED_BODY_BYTES = 65_536
+
+function write(exchange: Exchange, { status, headers, closes }: Frame, body: Buffer): void {
+  const { request, response, stage } = exchange
+  // The head is out: nothing true can be said any more, and a clean end would be a lie.
+  if (response.headersSent) {
+    response.destroy()
+    return
+  }
+  const isUnread = hasLongBody(request) && !request.complete
+  const isLast = closes || isUnread
+  response.writeHead(status, {
+    ...headers,
+    'Content-Length': String(body.length),
+    ...(isLast ? { Connection: 'close' } : {})
+  })
+  if (request.method !== 'HEAD') stage.bytesOut += body.length
+  if (!isUnread) response.end(body)
+  else linger(exchange, body)
+}
+
+function hasLongBody({ headers }: IncomingMessage): boolean {
+  const isChunked = headers['transfer-encoding'] !== undefined
+  return isChunked || Number(headers['content-length'] ?? 0) > DROPPED_BODY_BYTES
+}
+
+const LINGER_MS = 1000
+
+/**
+ * Closing a connection with unread bytes resets it, and the answer can be lost on the way. So the
+ * answer is complete for the client, who stops sending, and the end comes when it has, or soon.
+ */
+function linger({ request, response }: Exchange, body: Buffer): void {
+  response.write(body)
+  const timer = setTimeout(end, LINGER_MS)
+  request.on('error', () => undefined)
+  request.on('end', end).on('close', end).resume()
+
+  function end(): void {
+    clearTimeout(timer)
+    response.end()
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The proxy port: Node's strict parser, its limits, one hook, one wildcard route.
+ *
+ * @fastify/http-proxy registers the routes and hands the body over unread; its handler is ours, so
+ * nothing of a request is rebuilt on the way. A request without a body does not need that handler
+ * and is sent from the hook. Fastify's router decides nothing: what matches is decided by the gate,
+ * on the target as it was received.
+ * Source: RFC 9112; https://nodejs.org/api/http.html#httpcreateserveroptions-requestlistener.
+ */
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import httpProxy from '@fastify/http-proxy'
+import fastify from 'fastify'
+import type { Gate } from '../core/gate.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Log, OwnRoutes } from '../core/ports.ts'
+import type { RouteTable } from '../core/rule.ts'
+import type { AccessLine } from '../telemetry/access.ts'
+import { type Admitted, createAdmit } from './admit.ts'
+import { createHeldBytes } from './body.ts'
+import { createClientReader } from './client-address.ts'
+import type { Connections } from './connections.ts'
+import { createForward } from './forward.ts'
+import { createAnswers } from './problem.ts'
+import { refuseUnparsed } from './unparsed.ts'
+import { wantsTunnel } from './tunnel.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export interface ProxyServerOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly gate: Gate
+  readonly own: OwnRoutes
+  readonly routes: () => RouteTable
+  readonly upstreams: Upstreams
+  readonly connections: Connections
+  readonly trustedProxies: readonly string[]
+  readonly observer: Observer
+  readonly log: Log
+  readonly access: (line: AccessLine) => void
+  readonly isDraining: () => boolean
+}
+
+export interface ProxyServer extends AsyncDisposable {
+  /** Gives the port. Throws what node:net throws where it cannot be had. */
+  listen(): Promise<number>
+  /** Takes no new connections, and closes the idle ones. Running requests go on. */
+  stopAccepting(): void
+}
+
+const LIMITS = {
+  maxHeaderSize: 16_384,
+  /** Node would drop what is beyond its count unseen; ours is in core/head.ts. */
+  maxHeadersCount: 0,
+  maxConnections: 16_384,
+  headersTimeoutMs: 10_000,
+  checkEveryMs: 2000,
+  /** Longer than the 60 s of common balancers, so that they close first. */
+  keepAliveMs: 72_000
+} as const
+
+/** The request that the hook has let through, for the handler behind it. */
+const admitted = new WeakMap<IncomingMessage, Admitted>()
+
+export async function createProxyServer(options: ProxyServerOptions): Promise<ProxyServer> {
+  const { host, port, observer, connections, isDraining, upstreams } = options
+  const answers = createAnswers(options)
+  const forward = createForward({ upstreams, connections, answers, observer, isDraining })
+  const held = createHeldBytes(observer)
+  const readClient = createClientReader(options.trustedProxies)
+  const admit = createAdmit({ ...options, answers, forward, held, readClient })
+
+  const app = fastify({
+    serverFactory: handler => createHttpServer(handler, options),
+    clientErrorHandler: (error, socket) => refuseUnparsed(error, socket),
+    // Its router would decode the target, and answer one it cannot decode before any hook.
+    rewriteUrl: () => '/',
+    trustProxy: false,
+    forceCloseConnections: 'idle',
+    exposeHeadRoutes: false,
+    logger: false
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    const { raw, originalUrl } = request
+    const outcome = admit({ request: raw, response: reply.raw, rawTarget: originalUrl })
+    if (outcome === undefined) {
+      reply.hijack()
+      return
+    }
+    const goOn = (passed: Admitted | undefined) => {
+      if (!passed || passed.exchange.hasLeft) {
+        reply.hijack()
+        return
+      }
+      admitted.set(request.raw, passed)
+      // What type a body has is the upstream's business: Fastify would refuse those it cannot read.
+      delete request.raw.headers['content-type']
+      done()
+    }
+    if (outcome instanceof Promise) void outcome.then(goOn)
+    else goOn(outcome)
+  })
+  await app.register(httpProxy, {
+    // Never dialled: where a request goes is in its permit.
+    upstream: 'http://upstream.invalid',
+    routes: ['/', '/*'],
+    handler: (request, reply) => {
+      reply.hijack()
+      const passed = admitted.get(request.raw)
+      if (passed) forward(passed.exchange, passed.permit)
+      else reply.raw.destroy()
+    }
+  })
+  await app.ready()
+  const server = app.server
+  carryUpgrades(server, (request, response) => app.routing(request, response))
+
+  return {
+    async listen() {
+      await app.listen({ host, port })
+      const address = server.address()
+      return typeof address === 'object' && address !== null ? address.port : port
+    },
+    stopAccepting() {
+      server.close()
+      server.closeIdleConnections()
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await app.close()
+    }
+  }
+}
+
+function createHttpServer(
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+  { routes, observer }: ProxyServerOptions
+): Server {
+  const server = createServer(
+    {
+      insecureHTTPParser: false,
+      maxHeaderSize: LIMITS.maxHeaderSize,
+      headersTimeout: LIMITS.headersTimeoutMs,
+      // Uploads may take hours; progress is what counts, and relay.ts watches it.
+      requestTimeout: 0,
+      connectionsCheckingInterval: LIMITS.checkEveryMs,
+      keepAliveTimeout: LIMITS.keepAliveMs,
+      // core/head.ts refuses with the documented body.
+      requireHostHeader: false,
+      noDelay: true,
+      optimizeEmptyRequests: true,
+      shouldUpgradeCallback: request => wantsTunnel(request, routes())
+    },
+    handler
+  )
+  server.maxHeadersCount = LIMITS.maxHeadersCount
+  server.maxConnections = LIMITS.maxConnections
+  server.on('drop', () => observer.count('shed_total', { reason: 'connections' }))
+  // Both would be answered by Node before anything is decided.
+  server.on('checkContinue', handler)
+  server.on('checkExpectation', handler)
+  let connected = 0
+  server.on('connection', (socket: Socket) => {
+    observer.gauge('client_connections', ++connected)
+    socket.once('close', () => observer.gauge('client_connections', --connected))
+  })
+  return server
+}
+
+/** A handshake goes through the same hook; what it is answered is written on its socket. */
+function carryUpgrades(
+  server: Server,
+  route: (request: IncomingMessage, response: ServerResponse) => void
+): void {
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, early: Buffer) => {
+    socket.on('error', () => undefined)
+    if (early.length > 0) socket.unshift(early)
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(request.socket)
+    response.once('finish', () => socket.end())
+    route(request, response)
+  })
+}

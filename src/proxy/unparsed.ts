@@ -1,0 +1,50 @@
+/**
+ * What the parser refuses: there is no request to answer, so the answer is written on the socket,
+ * with the same body as any other refusal, and the connection closes. Nothing is written into the
+ * answer of another request.
+ */
+import { randomUUID } from 'node:crypto'
+import { ServerResponse, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { deny, type DenialCode } from '../core/decision.ts'
+
+const CODES: Readonly<Record<string, DenialCode>> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 'BODY_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT'
+}
+
+export function refuseUnparsed(error: Error & { code?: string }, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const current = currentResponse(socket)
+  if (!current) socket.end(refusal(CODES[error.code ?? ''] ?? 'MALFORMED_REQUEST'))
+  else if (current.req.complete) {
+    // The bytes that are wrong came after that request: it is answered first.
+    current.once('close', () => refuseUnparsed(error, socket))
+  } else if (current.headersSent) socket.destroy()
+  else socket.end(refusal(CODES[error.code ?? ''] ?? 'MALFORMED_REQUEST'))
+}
+
+/** Node keeps the response that is being written on its socket here; it has no other way to ask. */
+function currentResponse(socket: Duplex): ServerResponse | undefined {
+  const current: unknown = Reflect.get(socket, '_httpMessage')
+  return current instanceof ServerResponse ? current : undefined
+}
+
+function refusal(code: DenialCode): string {
+  const { status, body } = deny(code)
+  const text = JSON.stringify({ ...body, code, requestId: randomUUID() })
+  return [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Content-Type: application/json',
+    'Cache-Control: no-store',
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    `Date: ${new Date().toUTCString()}`,
+    'Connection: close',
+    '',
+    text
+  ].join('\r\n')
+}
