@@ -49,6 +49,9 @@ export interface Denial {
   readonly closes: boolean
   /** For the log alone: which of several causes with one public answer it was. */
   readonly reason: string | undefined
+  /** For the log alone: the rule it was decided by, and who had been identified by then. */
+  readonly rule: Rule | undefined
+  readonly principal: Principal | undefined
 }
 
 export interface DenialDetails {
@@ -64,7 +67,8 @@ export function deny(code: DenialCode, details: DenialDetails = {}): Denial {
   const [status, message, closes] = DENIALS[code]
   const body = { message: details.message ?? message, ...details.body }
   const { challenge, link, reason } = details
-  return { kind: 'denial', status, code, body, challenge, link, closes, reason }
+  const unknown = { rule: undefined, principal: undefined }
+  return { kind: 'denial', status, code, body, challenge, link, closes, reason, ...unknown }
 }
 
 /** status, public message, seconds for Retry-After (none: no header). */

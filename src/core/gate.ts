@@ -14,6 +14,7 @@ import {
   type Permit,
   type PermitFields
 } from './decision.ts'
+import { denyHandshake } from './handshake.ts'
 import { bearerOf, type Head, readHead } from './head.ts'
 import {
   type Approval,
@@ -26,7 +27,7 @@ import {
 import { denyCredentialKind } from './permissions.ts'
 import type { BodyHolder, TokenEntry, TokenSource, UseRecorder, UserVerifier } from './ports.ts'
 import { isExpired, NOBODY, type Principal, type User } from './principal.ts'
-import type { Match, RouteTable } from './rule.ts'
+import type { Match, Rule, RouteTable } from './rule.ts'
 import { decodeSegment, readTarget, type Target } from './target.ts'
 import { digestToken, isWellFormedToken, type TokenDigest } from './token.ts'
 
@@ -95,13 +96,28 @@ function decideMatch(match: Match, read: Read, deps: GateDeps): Decision | Promi
     }
     case 'rule': {
       const { rule, params } = match
-      if (rule.need.kind === 'deny') return deny('ROUTE_DENIED')
-      const asked = { head, target, table, rule, params, body }
-      return rule.need.kind === 'public'
-        ? permitNobody(asked)
-        : authenticate(startAttempt(asked), deps)
+      return withRule(rule, decideRule({ head, target, table, rule, params, body }, rule, deps))
     }
   }
+}
+
+function decideRule(asked: Asked, rule: Rule, deps: GateDeps): Decision | Promise<Decision> {
+  if (rule.need.kind === 'deny') return deny('ROUTE_DENIED')
+  const isTunnel = rule.upgrade === 'websocket' && asked.head.wantsWebSocket
+  const unclear = isTunnel ? denyHandshake(asked.head) : undefined
+  if (unclear) return unclear
+  return rule.need.kind === 'public'
+    ? permitNobody(asked)
+    : authenticate(startAttempt(asked), deps)
+}
+
+/** A refusal is told with the rule it was decided by. */
+function withRule(
+  rule: Rule,
+  decision: Decision | Promise<Decision>
+): Decision | Promise<Decision> {
+  if ('then' in decision) return decision.then(settled => withRule(rule, settled))
+  return decision.kind === 'denial' ? { ...decision, rule } : decision
 }
 
 function startAttempt(asked: Asked): Attempt {
@@ -164,7 +180,9 @@ function authenticateToken(
     if (entry === 'unknown') return denyToken('unknown', deps)
     const verdict = judgeToken(attempt, { text, row: entry.row }, deps)
     const conclude = (outcome: Approval | Denial): Decision =>
-      outcome.kind === 'denial' ? outcome : permitToken(attempt, { digest, entry }, outcome, deps)
+      outcome.kind === 'denial'
+        ? { ...outcome, principal: { kind: 'cli-token', token: entry.row } }
+        : permitToken(attempt, { digest, entry }, outcome, deps)
     return 'then' in verdict ? verdict.then(conclude) : conclude(verdict)
   }
   const known = deps.tokens.peek(digest)

@@ -1,4 +1,14 @@
-/** The request head, read once and strictly, or a denial. */
+/**
+ * The request head, read once and strictly, or a denial. What two servers could read in two ways is
+ * refused: a deciding header that stands twice, in a spelling that some servers fold into it, or
+ * nominated by Connection; framing that is not exactly one of the two forms.
+ *
+ * Read from the raw list: Node keeps only the first Authorization, joins others, and drops some.
+ * Source: RFC 9110 sections 5.3, 7.6.1 and 9.1; RFC 9112 sections 2.3, 3.2 and 6.
+ */
+import { type Denial, deny } from './decision.ts'
+import { foldName } from './identity.ts'
+import { isTokenLike } from './token.ts'
 
 /** What the gate decides by; every member comes from exactly one header line. */
 export interface Head {
@@ -27,4 +37,168 @@ export interface Head {
   readonly wantsWebSocket: boolean
   /** Lower-case header names that Connection nominates. */
   readonly nominated: readonly string[]
+}
+
+export interface RawHead {
+  readonly method: string
+  readonly rawTarget: string
+  readonly httpVersion: string
+  readonly rawHeaders: readonly string[]
+}
+
+/** Decided by, so each may stand once, in its own spelling. */
+const SINGLE: ReadonlySet<string> = new Set([
+  'host',
+  'authorization',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'transfer-encoding',
+  'expect',
+  'x-org-id',
+  'x-cli-signature',
+  'x-cli-timestamp',
+  'x-cli-nonce',
+  'x-cli-signature-version'
+])
+
+const BODY_DIGESTS: readonly string[] = ['content-digest', 'repr-digest', 'digest', 'content-md5']
+
+const MOST_LINES = 200
+
+/** 400, 417 or 431 where the head cannot be read in one way. */
+export function readHead(raw: RawHead): Head | Denial {
+  const { method, rawTarget, httpVersion, rawHeaders } = raw
+  if (rawHeaders.length > 2 * MOST_LINES) return deny('HEADERS_TOO_LARGE')
+  if (!isMethod(method)) return malformed('method')
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return malformed('version')
+  const fields = collect(rawHeaders)
+  if ('kind' in fields) return fields
+  const { single, nominated } = fields
+  const host = single.get('host')
+  if (host === undefined || !isHost(host)) return malformed('host')
+  const framing = readFraming(single, httpVersion)
+  if ('kind' in framing) return framing
+  const expect = single.get('expect')
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+    return deny('EXPECTATION_FAILED')
+  }
+  return {
+    method,
+    rawTarget,
+    httpVersion,
+    rawHeaders,
+    host,
+    authorization: single.get('authorization'),
+    contentType: single.get('content-type'),
+    contentEncoding: single.get('content-encoding'),
+    ...framing,
+    expectsContinue: expect !== undefined,
+    orgId: single.get('x-org-id'),
+    signature: single.get('x-cli-signature'),
+    timestamp: single.get('x-cli-timestamp'),
+    nonce: single.get('x-cli-nonce'),
+    signatureVersion: single.get('x-cli-signature-version'),
+    hasBodyDigest: fields.hasBodyDigest,
+    wantsWebSocket: fields.upgrades.includes('websocket') && nominated.includes('upgrade'),
+    nominated
+  }
+}
+
+function malformed(reason: string): Denial {
+  return deny('MALFORMED_REQUEST', { reason })
+}
+
+interface Fields {
+  readonly single: ReadonlyMap<string, string>
+  readonly nominated: readonly string[]
+  readonly upgrades: readonly string[]
+  readonly hasBodyDigest: boolean
+}
+
+const NONE: readonly string[] = []
+
+function collect(rawHeaders: readonly string[]): Fields | Denial {
+  const single = new Map<string, string>()
+  let nominated = NONE
+  let upgrades = NONE
+  let hasBodyDigest = false
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]?.toLowerCase() ?? ''
+    const value = rawHeaders[i + 1] ?? ''
+    const folded = foldName(name)
+    if (SINGLE.has(folded)) {
+      if (folded !== name) return malformed('folded-header')
+      if (single.has(name)) return malformed('repeated-header')
+      single.set(name, value)
+    } else if (name === 'connection') nominated = [...nominated, ...splitList(value)]
+    else if (name === 'upgrade') upgrades = [...upgrades, ...splitList(value)]
+    else if (BODY_DIGESTS.includes(folded)) hasBodyDigest = true
+  }
+  if (nominated.some(name => SINGLE.has(foldName(name)))) return malformed('nominated-header')
+  return { single, nominated, upgrades, hasBodyDigest }
+}
+
+/** Lower-case members of a comma-separated list. */
+function splitList(value: string): readonly string[] {
+  return value
+    .toLowerCase()
+    .split(',')
+    .map(member => member.trim())
+    .filter(member => member !== '')
+}
+
+const CONTENT_LENGTH = /^(?:0|[1-9][0-9]{0,14})$/
+
+type Framing = Pick<Head, 'contentLength' | 'isChunked'>
+
+function readFraming(single: ReadonlyMap<string, string>, httpVersion: string): Framing | Denial {
+  const length = single.get('content-length')
+  const encoding = single.get('transfer-encoding')
+  if (encoding !== undefined) {
+    const isOne = length === undefined && httpVersion === '1.1' && encoding === 'chunked'
+    return isOne ? { contentLength: undefined, isChunked: true } : malformed('framing')
+  }
+  if (length !== undefined && !CONTENT_LENGTH.test(length)) return malformed('content-length')
+  return { contentLength: length === undefined ? undefined : Number(length), isChunked: false }
+}
+
+/** A name, an address, each with a port or without: no user, no path, no list. */
+const HOST = /^(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/
+
+function isHost(host: string): boolean {
+  return HOST.test(host)
+}
+
+/** Of RFC 9110, and the registered ones that no rule can name: refused later, as they have no rule. */
+const METHODS: ReadonlySet<string> = new Set(
+  (
+    'GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT ACL BIND CHECKOUT COPY LINK LOCK ' +
+    'M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PROPFIND PROPPATCH PURGE QUERY ' +
+    'REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE'
+  ).split(' ')
+)
+
+/** In upper case: a method is case-sensitive, and not every server knows. */
+function isMethod(method: string): boolean {
+  return METHODS.has(method)
+}
+
+export type Bearer =
+  | { readonly kind: 'none' }
+  /** A bearer token is there, and it is neither of ours nor shaped like a JWT. */
+  | { readonly kind: 'unusable' }
+  | { readonly kind: 'cli-token' | 'jwt'; readonly text: string }
+
+/** The scheme's name in any case (RFC 9110 section 11.1), one space, one token (RFC 6750 section 2.1). */
+const BEARER = /^bearer (.*)$/i
+const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
+const JWT_LIMIT_CHARS = 8192
+
+export function bearerOf({ authorization }: Head): Bearer {
+  const text = BEARER.exec(authorization ?? '')?.[1] ?? ''
+  if (text === '') return { kind: 'none' }
+  if (isTokenLike(text)) return { kind: 'cli-token', text }
+  const isJwt = text.length <= JWT_LIMIT_CHARS && JWT.test(text)
+  return isJwt ? { kind: 'jwt', text } : { kind: 'unusable' }
 }

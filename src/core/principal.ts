@@ -37,3 +37,12 @@ export type Principal =
   | { readonly kind: 'cli-token'; readonly token: TokenRow }
 
 export const NOBODY: Principal = { kind: 'none' }
+
+export function isRevoked({ revokedAtMs }: TokenRow): boolean {
+  return revokedAtMs !== null
+}
+
+/** From the instant of its expiry on, by the database's clock. */
+export function isExpired({ expiresAtMs }: TokenRow, nowMs: number): boolean {
+  return expiresAtMs !== null && nowMs >= expiresAtMs
+}

@@ -172,7 +172,7 @@ const matching = (changes: Partial<Rule>): Match => ({
 t.test('a cached token that may is permitted at once, without a promise', async t => {
   const { gate, seen } = world()
   const decision = gate.decide(request())
-  if (!('kind' in decision) || decision.kind !== 'permit') return t.fail('not a permit')
+  if (!('kind' in decision) || decision.kind !== 'permit') throw new Error('not a permit')
   t.equal(decision.rule, rule)
   t.same(decision.principal, { kind: 'cli-token', token })
   t.equal(decision.target.raw, '/api/scans/r1')
@@ -216,7 +216,7 @@ t.test('a credential is needed, and of a kind the rule takes', async t => {
 t.test('public rules and OPTIONS by the file identify nobody', async t => {
   for (const match of [matching({ need: { kind: 'public' } }), { kind: 'options' } as const]) {
     const decision = await world({ match }).gate.decide(request({ authorization: undefined }))
-    if (decision.kind !== 'permit') return t.fail('not a permit')
+    if (decision.kind !== 'permit') throw new Error('not a permit')
     t.same(decision.principal, { kind: 'none' })
     t.equal(decision.lapse(), undefined)
     t.equal(await decision.again(), decision)
@@ -256,7 +256,7 @@ t.test('a repository in the body is read only for tokens limited to repositories
   const row = { ...token, repositories: ['r1'] }
   const good = json('{"repo":"r1"}')
   const decision = await world({ match: bodyRule, row }).gate.decide(request(good))
-  if (decision.kind !== 'permit') return t.fail('not a permit')
+  if (decision.kind !== 'permit') throw new Error('not a permit')
   t.equal(Buffer.from(decision.heldBody ?? []).toString(), '{"repo":"r1"}')
   t.match(await decide({ match: bodyRule, row }, json('{"repo":"r2"}')), '403 REPOSITORY_DENIED')
   const free = await world({ match: bodyRule }).gate.decide(request(json('{"repo":"r2"}')))
@@ -291,7 +291,7 @@ function signed(changes: Readonly<Record<string, string | undefined>> = {}, body
 t.test('a signed request claims its nonce last and carries the signed bytes', async t => {
   const { gate, seen } = world()
   const decision = await gate.decide(request(signed({}, '{"a":1}')))
-  if (decision.kind !== 'permit') return t.fail('not a permit')
+  if (decision.kind !== 'permit') throw new Error('not a permit')
   t.equal(decision.signed, true)
   t.equal(Buffer.from(decision.heldBody ?? []).toString(), '{"a":1}')
   t.same(seen.counts, ['signature_forms_total full raw', 'signatures_total valid'])

@@ -72,7 +72,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Reco
   server.on('connection', socket => {
     const bytes: Buffer[] = []
     connections.push(bytes)
-    socket.on('data', chunk => bytes.push(chunk))
+    socket.on('data', chunk => bytes.push(Buffer.from(chunk)))
     socket.on('error', () => undefined)
   })
   if (upgrade) {
