@@ -3,7 +3,7 @@
  * in this order. What only a rule would refuse can be waived by report mode; what the credential
  * itself forbids cannot.
  */
-import { type Denial, deny } from './decision.ts'
+import { type Denial, deny, Fault } from './decision.ts'
 import type { Head } from './head.ts'
 import { isRefusedByTime } from './instant.ts'
 import { nonceTtlMs } from './nonce.ts'
@@ -163,8 +163,8 @@ async function judgeSigned(
   const { head, target } = attempt.asked
   const timestampMs = Number(signature.timestamp)
   observer.measure('signature_lead_seconds', (timestampMs - clock.nowMs()) / 1000)
-  const isStale = (nowMs: number) => !isFresh(signature, nowMs, signing.windowMs)
-  if (isRefusedByTime(clock, isStale) || !isFresh(signature, clock.nowMs(), signing.windowMs)) {
+  if (!isFresh(signature, clock.nowMs(), signing.windowMs)) {
+    if (!clock.isTrusted()) throw new Fault('CLOCK_UNSYNCHRONISED')
     return denySignature('Request timestamp too old or too far in future', 'stale')
   }
   const unreadable = denySignedBody(head)

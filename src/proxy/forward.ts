@@ -13,14 +13,14 @@ import type { Dispatcher } from 'undici'
 import { type Decision, Fault, type Permit } from '../core/decision.ts'
 import type { Observer } from '../core/observer.ts'
 import type { BodyStream } from './body.ts'
-import type { Connections } from './connections.ts'
+import type { Connections, Flow } from './connections.ts'
 import type { Exchange } from './exchange.ts'
 import { requestHeaders } from './headers.ts'
 import type { Answers } from './problem.ts'
 import { Relay } from './relay.ts'
 import { upgradeToTunnel } from './tunnel.ts'
 import { isConnectionLost, isRefused, upstreamFault } from './upstream-errors.ts'
-import { SERVER_NAME_KEY, type Upstream, type Upstreams } from './upstreams.ts'
+import { type ConnectionAware, SERVER_NAME_KEY, type Upstream, type Upstreams } from './upstreams.ts'
 
 export interface ForwardDeps {
   readonly upstreams: Upstreams
@@ -47,7 +47,7 @@ export function createForward(deps: ForwardDeps): Forward {
 
 const REFUSED_PAUSE_MS = 100
 
-class Sending implements Dispatcher.DispatchHandler {
+class Sending implements ConnectionAware, Flow {
   readonly #exchange: Exchange
   readonly #deps: ForwardDeps
   readonly #upstream: Upstream
@@ -55,8 +55,9 @@ class Sending implements Dispatcher.DispatchHandler {
   #permit: Permit
   #body: BodyStream | undefined
   #controller: Dispatcher.DispatchController | undefined
-  #isDispatching = false
-  /** On a connection that had served before; it is known at the start of writing. */
+  /** Set by the dispatcher that takes the request. */
+  connection: ConnectionAware['connection'] = undefined
+  /** On a connection that had served before. */
   #isReused = false
   #hasStarted = false
   #hasAnswer = false
@@ -83,6 +84,7 @@ class Sending implements Dispatcher.DispatchHandler {
     const { head, target, rule, table } = this.#permit
     this.#hasStarted = false
     this.#isReused = false
+    this.connection = undefined
     this.#hasLapsed = false
     this.#body = undefined
     const options = {
@@ -97,14 +99,10 @@ class Sending implements Dispatcher.DispatchHandler {
       bodyTimeout: 0,
       servername: SERVER_NAME_KEY
     }
-    // A pooled connection that is open is written to at once, so still within this call.
-    this.#isDispatching = true
     try {
       dispatcher.dispatch(options, this)
     } catch (thrown) {
       this.#answer(thrown)
-    } finally {
-      this.#isDispatching = false
     }
   }
 
@@ -138,10 +136,11 @@ class Sending implements Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    this.#isReused = this.#isDispatching
     if (this.#exchange.hasLeft) controller.abort(new Error('the client left'))
     else if (this.#mayWrite()) {
       this.#hasStarted = true
+      const connection = this.connection?.()
+      if (connection) this.#isReused = connection.served++ > 0
       this.#exchange.sending(this.#upstream.name)
       this.#body?.open()
     }

@@ -25,13 +25,14 @@ function errorCode(cause: Error): string {
 
 const TLS = /^(?:ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|EPROTO)/
 /** Of undici: an answer that is no HTTP/1.1, that nobody asked for, or whose head is too large. */
-const NOT_HTTP = /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RESPONSE|ERR_HTTP_|ERR_INVALID_CHAR)/
+const NOT_HTTP = /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_|ERR_HTTP_|ERR_INVALID_CHAR)/
 const NOT_ASKED = /^bad (?:response|upgrade)/
 
 function codeOf(cause: Error, hasStarted: boolean): FaultCode {
   const code = errorCode(cause)
   if (TLS.test(code)) return 'UPSTREAM_TLS'
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return 'UPSTREAM_TIMEOUT'
-  if (NOT_HTTP.test(code) || NOT_ASKED.test(cause.message)) return 'UPSTREAM_INVALID'
+  const isUnreadable = NOT_HTTP.test(code) || cause.name === 'HTTPParserError'
+  if (isUnreadable || NOT_ASKED.test(cause.message)) return 'UPSTREAM_INVALID'
   return hasStarted ? 'UPSTREAM_RESET' : 'UPSTREAM_UNREACHABLE'
 }

@@ -34,6 +34,45 @@ export interface UpstreamsOptions {
   readonly observer: Observer
 }
 
+/** One connection, and how many requests were written to it. */
+export interface Connection {
+  served: number
+}
+
+/** A handler that wants to know on what connection its request is written. */
+export interface ConnectionAware extends Dispatcher.DispatchHandler {
+  /** Asked at the start of writing. */
+  connection: (() => Connection) | undefined
+}
+
+/** undici does not tell a fresh connection from one that has served: the one may be asked again. */
+class UpstreamClient extends Client {
+  #connection: Connection = { served: 0 }
+
+  constructor(origin: URL, options: Client.Options & { connect: buildConnector.connector }) {
+    const { connect } = options
+    super(origin, {
+      ...options,
+      connect: (target, callback) => {
+        this.#connection = { served: 0 }
+        connect(target, callback)
+      }
+    })
+  }
+
+  override dispatch(
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler
+  ): boolean {
+    if (isAware(handler)) handler.connection = () => this.#connection
+    return super.dispatch(options, handler)
+  }
+}
+
+function isAware(handler: Dispatcher.DispatchHandler): handler is ConnectionAware {
+  return 'connection' in handler
+}
+
 /** Given to undici for every request, so that it never takes the name from a client's Host. */
 export const SERVER_NAME_KEY = 'upstream'
 
@@ -84,7 +123,7 @@ function openUpstream(name: string, url: string, tls: TlsOptions, options: Upstr
     keepAliveTimeout: Math.max(1, options.keepAliveMs),
     keepAliveMaxTimeout: Math.max(1, options.keepAliveMs)
   }
-  const pool = new Pool(origin, shared)
+  const pool = new Pool(origin, { ...shared, factory: url => new UpstreamClient(url, shared) })
   return {
     name,
     pool,

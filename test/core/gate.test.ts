@@ -196,7 +196,7 @@ t.test('a malformed token costs no query', async t => {
 })
 
 t.test('the target and the route are decided before any credential is read', async t => {
-  t.equal(await decide({}, { target: '/api/../x' }), '400 MALFORMED_REQUEST')
+  t.equal(await decide({}, { target: '/api/../x' }), '400 MALFORMED_REQUEST target')
   const none = { authorization: undefined }
   t.equal(await decide({ match: { kind: 'none' } }, none), '403 ROUTE_DENIED')
   t.equal(await decide({ match: matching({ need: { kind: 'deny' } }) }, none), '403 ROUTE_DENIED')
