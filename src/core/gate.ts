@@ -7,13 +7,7 @@
  * the holder of a good token with a right signature reaches the nonce. Denials are returned, faults
  * are thrown. A cached token without signature and held body is decided without a promise.
  */
-import {
-  type Decision,
-  type Denial,
-  deny,
-  type Permit,
-  type PermitFields
-} from './decision.ts'
+import { type Decision, type Denial, deny, type Permit, type PermitFields } from './decision.ts'
 import { denyHandshake } from './handshake.ts'
 import { bearerOf, type Head, readHead } from './head.ts'
 import {
@@ -106,9 +100,7 @@ function decideRule(asked: Asked, rule: Rule, deps: GateDeps): Decision | Promis
   const isTunnel = rule.upgrade === 'websocket' && asked.head.wantsWebSocket
   const unclear = isTunnel ? denyHandshake(asked.head) : undefined
   if (unclear) return unclear
-  return rule.need.kind === 'public'
-    ? permitNobody(asked)
-    : authenticate(startAttempt(asked), deps)
+  return rule.need.kind === 'public' ? permitNobody(asked) : authenticate(startAttempt(asked), deps)
 }
 
 /** A refusal is told with the rule it was decided by. */
@@ -160,7 +152,9 @@ function authenticate(attempt: Attempt, deps: GateDeps): Decision | Promise<Deci
     case 'jwt':
       return deps.users
         .verify(bearer.text)
-        .then(user => (user === 'invalid' ? deny('INVALID_TOKEN') : permitUser(attempt, user, deps)))
+        .then(user =>
+          user === 'invalid' ? deny('INVALID_TOKEN') : permitUser(attempt, user, deps)
+        )
     case 'cli-token':
       return authenticateToken(attempt, bearer.text, deps)
   }

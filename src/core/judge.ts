@@ -92,7 +92,8 @@ export function judgeToken(
     if (scope) return scope
     const repository = row.repositories && denyRepositories(rule, params, target, row.repositories)
     needsBody = repository === 'body-needed'
-    const denied = repository === 'body-needed' ? undefined : waive(attempt, repository ?? undefined)
+    const denied =
+      repository === 'body-needed' ? undefined : waive(attempt, repository ?? undefined)
     if (denied) return denied
   }
   if (needsBody || isSigned(head)) return judgeWithBody(attempt, holder, needsBody, deps)
@@ -141,7 +142,8 @@ async function judgeWithBody(
   }
   if (!isSigned(head)) return judgeUnsigned(attempt, holder.row, heldBody, deps)
   const signature = denyVersion(head) ?? readSignature(head)
-  const outcome = 'kind' in signature ? signature : await judgeSigned(attempt, signature, holder, deps)
+  const outcome =
+    'kind' in signature ? signature : await judgeSigned(attempt, signature, holder, deps)
   if (outcome.kind === 'denial') {
     if (outcome.code === 'INVALID_SIGNATURE') {
       deps.observer.count('signatures_total', { result: outcome.reason ?? 'malformed' })
@@ -178,7 +180,11 @@ async function judgeSigned(
     return denySignature('Nonce has already been used', 'replayed')
   }
   attempt.hasNonce = true
-  return { kind: 'approval', isSigned: true, heldBody: form.bytes.length > 0 ? form.bytes : undefined }
+  return {
+    kind: 'approval',
+    isSigned: true,
+    heldBody: form.bytes.length > 0 ? form.bytes : undefined
+  }
 
   async function claimNonce(token: TokenRow, nonce: string, atMs: number): Promise<boolean> {
     try {

@@ -104,14 +104,21 @@ export interface BulkFilter {
 export interface TokenStore {
   create(token: NewToken, actor: Actor): Promise<TokenRow>
   /** Newest first. `userId` undefined: everybody's, for operators. */
-  list(filter: { userId?: string; orgId?: string; includeInactive: boolean }): Promise<readonly TokenRow[]>
+  list(filter: {
+    userId?: string
+    orgId?: string
+    includeInactive: boolean
+  }): Promise<readonly TokenRow[]>
   /** `userId` undefined: whoever owns it, for operators. */
   revoke(
     id: string,
     userId: string | undefined,
     actor: Actor
   ): Promise<{ revokedAtMs: number; change: Change } | 'not-found'>
-  revokeMany(filter: BulkFilter, actor: Actor): Promise<{ ids: readonly string[]; change: Change | undefined }>
+  revokeMany(
+    filter: BulkFilter,
+    actor: Actor
+  ): Promise<{ ids: readonly string[]; change: Change | undefined }>
   /** `inactive`: revoked or expired, so there is nothing to rotate. */
   rotate(
     id: string,
@@ -153,7 +160,11 @@ export interface EpochStore {
   beat(id: string): Promise<void>
   leave(id: string): Promise<void>
   /** Events after `afterSeq`, in order, 1001 at most: more than 1000 means "too many". */
-  poll(id: string, afterSeq: number, deadlineMs: number): Promise<Epoch & { readonly events: readonly Invalidation[] }>
+  poll(
+    id: string,
+    afterSeq: number,
+    deadlineMs: number
+  ): Promise<Epoch & { readonly events: readonly Invalidation[] }>
   /** Rows by digest, with the epoch of the same statement. */
   lookUp(
     id: string,

@@ -155,7 +155,11 @@ function request(sent: Sent = {}) {
 function word(decision: Decision): string {
   if (decision.kind !== 'denial') return decision.kind
   const { error } = decision.body
-  return [decision.status, decision.code, typeof error === 'string' ? error : decision.reason ?? '']
+  return [
+    decision.status,
+    decision.code,
+    typeof error === 'string' ? error : (decision.reason ?? '')
+  ]
     .join(' ')
     .trim()
 }
@@ -178,7 +182,13 @@ t.test('a cached token that may is permitted at once, without a promise', async 
   t.equal(decision.target.raw, '/api/scans/r1')
   t.equal(decision.signed, false)
   t.equal(decision.lapse(), undefined)
-  t.same(seen, { counts: ['signatures_total unsigned'], claims: 0, lookUps: 0, used: 1, verified: 0 })
+  t.same(seen, {
+    counts: ['signatures_total unsigned'],
+    claims: 0,
+    lookUps: 0,
+    used: 1,
+    verified: 0
+  })
 })
 
 t.test('a token that is not cached is looked up, an unknown one is refused', async t => {
@@ -210,7 +220,10 @@ t.test('a credential is needed, and of a kind the rule takes', async t => {
   const jwtOnly = { match: matching({ need: { kind: 'jwt' }, bindings: undefined }) }
   t.equal(await decide(jwtOnly), '403 JWT_REQUIRED')
   t.equal(await decide(jwtOnly, { authorization: 'Bearer ey.J.x' }), 'permit')
-  t.equal(await decide({ user: 'invalid' }, { authorization: 'Bearer ey.J.x' }), '401 INVALID_TOKEN')
+  t.equal(
+    await decide({ user: 'invalid' }, { authorization: 'Bearer ey.J.x' }),
+    '401 INVALID_TOKEN'
+  )
 })
 
 t.test('public rules and OPTIONS by the file identify nobody', async t => {
@@ -306,10 +319,7 @@ t.test('JSON that was signed in its canonical form goes on in that form', async 
   const signature = sign(stamp, { method: 'POST', path, body: '{"a":1}' }, TOKEN)
   const sent = signed({ signature }, body)
   const decision = await world().gate.decide(request(sent))
-  t.equal(
-    decision.kind === 'permit' && Buffer.from(decision.heldBody ?? []).toString(),
-    '{"a":1}'
-  )
+  t.equal(decision.kind === 'permit' && Buffer.from(decision.heldBody ?? []).toString(), '{"a":1}')
   const promised = { ...sent, headers: [...sent.headers, 'Content-Digest', 'sha-256=:x:'] }
   t.equal(await decide({}, promised), '401 INVALID_SIGNATURE Signature does not match')
 })
@@ -392,7 +402,10 @@ t.test('report mode never waives what the credential itself forbids', async t =>
   t.equal(await decide({ match }, { authorization: undefined }), '401 NO_TOKEN')
   t.equal(await decide({ match }, { headers: ['X-Org-Id', 'o2'] }), '403 ORGANIZATION_DENIED')
   t.match(await decide({ match }, signed({ signature: '0'.repeat(64) })), 'does not match')
-  t.equal(await decide({ match: matching({ mode: 'report', need: { kind: 'deny' } }) }), '403 ROUTE_DENIED')
+  t.equal(
+    await decide({ match: matching({ mode: 'report', need: { kind: 'deny' } }) }),
+    '403 ROUTE_DENIED'
+  )
 })
 
 t.test("the file's report mode lets valid credentials through where no rule is", async t => {

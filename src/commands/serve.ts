@@ -1,0 +1,145 @@
+/**
+ * `tollgate serve`: runs the gate until it is told to stop. Settings and route file are looked at
+ * whole before anything is opened; the banner says which embedded parts stepped in and what to try.
+ */
+import { randomBytes } from 'node:crypto'
+import { isIPv6 } from 'node:net'
+import type { Command } from 'commander'
+import { type RunningGate, startGate } from '../app.ts'
+import { findGaps, type Gaps } from '../config/gaps.ts'
+import type { Settings } from '../config/schema.ts'
+import { OWN_ROUTES } from '../core/own-routes.ts'
+import type { RouteTable } from '../core/rule.ts'
+import { curlLines } from '../embedded/curl.ts'
+import { createDemoToken, createDemoUser } from '../embedded/demo.ts'
+import { findGapProblems, partLines } from '../embedded/fill.ts'
+import { EmbeddedInUse } from '../embedded/postgres.ts'
+import { loadRoutes } from '../routes/compile.ts'
+import { SchemaChanged, SchemaTooNew } from '../store/migrate.ts'
+import { CommandExit, type CommandIo } from './output.ts'
+import { formatFindings } from './routes.ts'
+import { readSettings } from './settings.ts'
+import { readVersion } from './version.ts'
+
+const FOLDER = '.tollgate'
+
+export function registerServe(program: Command, io: CommandIo): void {
+  program
+    .command('serve')
+    .description('run the gate; settings come from the environment and TOLLGATE_CONFIG')
+    .action(() => serve(io))
+}
+
+async function serve(io: CommandIo): Promise<void> {
+  const settings = readSettings(io)
+  const gaps = findGaps(settings)
+  const missing = findGapProblems(gaps)
+  const routes = await loadRoutes(settings.ROUTES_FILE, { ownRoutes: OWN_ROUTES })
+  const wrong = routes.findings.filter(({ level }) => level === 'error')
+  if (missing.length > 0 || !('table' in routes)) {
+    throw new CommandExit(2, `${missing.map(line => `${line}\n`).join('')}${formatFindings(wrong)}`.trimEnd())
+  }
+  const { table } = routes
+  const gate = await start(settings, table)
+  const stopped = Promise.withResolvers<void>()
+  const stop = () => stopped.resolve(gate.stop())
+  io.onSignal('SIGINT', stop)
+  io.onSignal('SIGTERM', stop)
+  io.onSignal('SIGUSR2', () => gate.drain())
+  // Without a listener it would end the process.
+  io.onSignal('SIGHUP', () => undefined)
+  gate.ready.then(
+    () => printBanner(io, { gate, settings, table, gaps }),
+    (thrown: unknown) => stopped.reject(thrown)
+  )
+  try {
+    await stopped.promise
+  } catch (thrown) {
+    await gate.stop()
+    throw explain(thrown)
+  }
+}
+
+async function start(settings: Settings, table: RouteTable): Promise<RunningGate> {
+  try {
+    return await startGate({ settings, table, version: readVersion(), folder: FOLDER })
+  } catch (thrown) {
+    throw explain(thrown)
+  }
+}
+
+/** What an operator can mend is a sentence. */
+function explain(thrown: unknown): unknown {
+  if (thrown instanceof SchemaTooNew || thrown instanceof SchemaChanged) {
+    return new CommandExit(2, thrown.message, thrown)
+  }
+  if (thrown instanceof EmbeddedInUse) return new CommandExit(3, thrown.message, thrown)
+  if (thrown instanceof RangeError) return new CommandExit(2, `REDIS_URL: ${thrown.message}`, thrown)
+  return thrown
+}
+
+interface Started {
+  readonly gate: RunningGate
+  readonly settings: Settings
+  readonly table: RouteTable
+  readonly gaps: Gaps
+}
+
+async function printBanner(io: CommandIo, { gate, settings, table, gaps }: Started): Promise<void> {
+  const { parts, port, adminPort } = gate
+  const gateUrl = urlOf(settings.HOST, port)
+  const lines = [
+    '',
+    `Tollgate ${readVersion()} on ${gateUrl}, health and metrics on ${urlOf(settings.ADMIN_HOST, adminPort)}`,
+    `Routes      ${settings.ROUTES_FILE}: ${table.rules.length} rules${reported(table)}`,
+    ...partLines(gaps.missing, {
+      folder: FOLDER,
+      isDatabaseKept: parts.isDatabaseKept,
+      isSecretKept: parts.isSecretKept,
+      upstreamUrl: parts.upstreamUrl
+    })
+  ]
+  if (parts.hasDemoUser) lines.push('', ...(await trial(gate, { settings, table, gateUrl })))
+  // Messages, so that standard output is the log alone.
+  io.err(`${lines.join('\n')}\n\n`)
+}
+
+function urlOf(host: string, port: number): string {
+  const reached = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return `http://${isIPv6(reached) ? `[${reached}]` : reached}:${port}`
+}
+
+function reported({ rules }: RouteTable): string {
+  const count = rules.filter(({ mode }) => mode === 'report').length
+  return count === 0 ? '' : `, ${count} in report mode: their refusals are only recorded`
+}
+
+interface Trial {
+  readonly settings: Settings
+  readonly table: RouteTable
+  readonly gateUrl: string
+}
+
+async function trial(
+  { parts, clock, store }: RunningGate,
+  { settings, table, gateUrl }: Trial
+): Promise<readonly string[]> {
+  const user = createDemoUser({
+    secret: parts.jwtSecret,
+    clock,
+    issuer: settings.JWT_ISSUER,
+    audience: settings.JWT_AUDIENCE,
+    userClaim: settings.JWT_USER_CLAIM
+  })
+  const token = await createDemoToken({ store, table, randomBytes })
+  const jwt = await user.signJwt()
+  return [
+    `Demo JWT    ${jwt}`,
+    ...(token ? [`Demo token  ${token.token}`] : []),
+    '',
+    'Try:',
+    ...curlLines({ gateUrl, jwt, token, table }).map(line => `  ${line}`),
+    '',
+    'Ctrl-C ends it.'
+  ]
+}
