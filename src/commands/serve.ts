@@ -18,10 +18,8 @@ import { loadRoutes } from '../routes/compile.ts'
 import { SchemaChanged, SchemaTooNew } from '../store/migrate.ts'
 import { CommandExit, type CommandIo } from './output.ts'
 import { formatFindings } from './routes.ts'
-import { readSettings } from './settings.ts'
+import { EMBEDDED_FOLDER, readSettings } from './settings.ts'
 import { readVersion } from './version.ts'
-
-const FOLDER = '.tollgate'
 
 export function registerServe(program: Command, io: CommandIo): void {
   program
@@ -37,7 +35,10 @@ async function serve(io: CommandIo): Promise<void> {
   const routes = await loadRoutes(settings.ROUTES_FILE, { ownRoutes: OWN_ROUTES })
   const wrong = routes.findings.filter(({ level }) => level === 'error')
   if (missing.length > 0 || !('table' in routes)) {
-    throw new CommandExit(2, `${missing.map(line => `${line}\n`).join('')}${formatFindings(wrong)}`.trimEnd())
+    throw new CommandExit(
+      2,
+      `${missing.map(line => `${line}\n`).join('')}${formatFindings(wrong)}`.trimEnd()
+    )
   }
   const { table } = routes
   const gate = await start(settings, table)
@@ -62,7 +63,7 @@ async function serve(io: CommandIo): Promise<void> {
 
 async function start(settings: Settings, table: RouteTable): Promise<RunningGate> {
   try {
-    return await startGate({ settings, table, version: readVersion(), folder: FOLDER })
+    return await startGate({ settings, table, version: readVersion(), folder: EMBEDDED_FOLDER })
   } catch (thrown) {
     throw explain(thrown)
   }
@@ -74,7 +75,8 @@ function explain(thrown: unknown): unknown {
     return new CommandExit(2, thrown.message, thrown)
   }
   if (thrown instanceof EmbeddedInUse) return new CommandExit(3, thrown.message, thrown)
-  if (thrown instanceof RangeError) return new CommandExit(2, `REDIS_URL: ${thrown.message}`, thrown)
+  if (thrown instanceof RangeError)
+    return new CommandExit(2, `REDIS_URL: ${thrown.message}`, thrown)
   return thrown
 }
 
@@ -93,7 +95,7 @@ async function printBanner(io: CommandIo, { gate, settings, table, gaps }: Start
     `Tollgate ${readVersion()} on ${gateUrl}, health and metrics on ${urlOf(settings.ADMIN_HOST, adminPort)}`,
     `Routes      ${settings.ROUTES_FILE}: ${table.rules.length} rules${reported(table)}`,
     ...partLines(gaps.missing, {
-      folder: FOLDER,
+      folder: EMBEDDED_FOLDER,
       isDatabaseKept: parts.isDatabaseKept,
       isSecretKept: parts.isSecretKept,
       upstreamUrl: parts.upstreamUrl

@@ -4,6 +4,9 @@ import { formatProblems, loadSettings } from '../config/load.ts'
 import type { Settings } from '../config/schema.ts'
 import { CommandExit, type CommandIo } from './output.ts'
 
+/** Where the embedded parts are kept, seen from where the process was started. */
+export const EMBEDDED_FOLDER = '.tollgate'
+
 /** Throws CommandExit. Names that look mistyped are told on stderr and change nothing. */
 export function readSettings(io: CommandIo): Settings {
   const loaded = loadSettings({ env: io.env, readFile: path => readFileSync(path, 'utf8') })

@@ -198,13 +198,9 @@ function makePermit(fields: PermitFields): Permit {
 }
 
 /** Public routes, and OPTIONS by the file's word: nobody is identified, whatever was sent. */
-function permitNobody({ head, target, table, rule }: Asked): Permit {
+function permitNobody(asked: Asked): Permit {
   const permit: Permit = makePermit({
-    kind: 'permit',
-    head,
-    target,
-    table,
-    rule,
+    ...whatIsAsked(asked),
     principal: NOBODY,
     signed: false,
     heldBody: undefined,
@@ -215,14 +211,13 @@ function permitNobody({ head, target, table, rule }: Asked): Permit {
   return permit
 }
 
+function whatIsAsked({ head, target, table, rule }: Asked) {
+  return { kind: 'permit', head, target, table, rule } as const
+}
+
 function permitUser(attempt: Attempt, user: User, deps: GateDeps): Permit {
-  const { head, target, table, rule } = attempt.asked
   return makePermit({
-    kind: 'permit',
-    head,
-    target,
-    table,
-    rule,
+    ...whatIsAsked(attempt.asked),
     principal: { kind: 'jwt', user },
     signed: false,
     heldBody: undefined,
@@ -238,22 +233,17 @@ function permitToken(
   { isSigned, heldBody }: Approval,
   deps: GateDeps
 ): Permit {
-  const { head, target, table, rule } = attempt.asked
   const { row } = entry
-  deps.uses.used(row.id, deps.clock.nowMs())
+  const { clock, tokens, uses } = deps
+  uses.used(row.id, clock.nowMs())
   return makePermit({
-    kind: 'permit',
-    head,
-    target,
-    table,
-    rule,
+    ...whatIsAsked(attempt.asked),
     principal: { kind: 'cli-token', token: row },
     signed: isSigned,
     heldBody,
     wouldDeny: attempt.waived,
     lapse: () =>
-      deps.tokens.lapse(digest, entry) ??
-      (isExpired(row, deps.clock.nowMs()) ? 'expired' : undefined),
+      tokens.lapse(digest, entry) ?? (isExpired(row, clock.nowMs()) ? 'expired' : undefined),
     again: async () => authenticate(attempt, deps)
   })
 }

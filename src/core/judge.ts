@@ -108,6 +108,10 @@ function denyDead(row: TokenRow, { clock, observer }: JudgeDeps): Denial | undef
   return deny('INVALID_CLI_TOKEN', { reason })
 }
 
+function denyUnsigned(): Denial {
+  return denySignature('Request signature required', 'required')
+}
+
 function judgeUnsigned(
   attempt: Attempt,
   row: TokenRow,
@@ -115,11 +119,10 @@ function judgeUnsigned(
   { observer }: JudgeDeps
 ): Approval | Denial {
   const { head, rule } = attempt.asked
-  const required = () => denySignature('Request signature required', 'required')
   const denied =
     denyVersion(head) ??
-    (row.requireSignature ? required() : undefined) ??
-    (rule?.signature === 'required' ? waive(attempt, required()) : undefined)
+    (row.requireSignature ? denyUnsigned() : undefined) ??
+    (rule?.signature === 'required' ? waive(attempt, denyUnsigned()) : undefined)
   observer.count('signatures_total', { result: denied?.reason ?? 'unsigned' })
   return denied ?? { kind: 'approval', isSigned: false, heldBody }
 }

@@ -3,7 +3,6 @@
  * a fake in a test is an object literal. Each answers what it knows and throws a Fault when it
  * cannot know; "not found" and "could not ask" never share a value.
  */
-import type { Denial, OwnCall } from './decision.ts'
 import type { TokenRow, User } from './principal.ts'
 import type { TokenDigest } from './token.ts'
 
@@ -213,27 +212,6 @@ export interface BarrierReceipt {
 export interface Barrier {
   /** Throws Fault REVOCATION_UNCONFIRMED. */
   wait(change: Change): Promise<BarrierReceipt>
-}
-
-/** What an own route needs to know of the connection. */
-export interface OwnRequest extends OwnCall {
-  readonly requestId: string
-  readonly ip: string
-  readonly body: BodyHolder
-}
-
-export interface OwnAnswer {
-  readonly status: number
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string | Uint8Array
-  /** For log and metrics; `OK` on success. */
-  readonly code: string
-}
-
-export interface OwnRoutes {
-  /** Throws Faults of what it asks. */
-  handle(request: OwnRequest): Promise<OwnAnswer | Denial>
 }
 
 /** The open streams (tunnels, event streams) by the token that opened them. */

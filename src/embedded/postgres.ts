@@ -160,12 +160,16 @@ class Wire extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#session.ask(new Uint8Array(chunk)).then(
-      answer => {
-        if (answer.length > 0) this.push(Buffer.from(answer))
-        done()
-      },
-      (error: unknown) => done(error instanceof Error ? error : new Error(String(error)))
-    )
+    void this.#pass(chunk, done)
+  }
+
+  async #pass(chunk: Buffer, done: (error?: Error | null) => void): Promise<void> {
+    try {
+      const answer = await this.#session.ask(new Uint8Array(chunk))
+      if (answer.length > 0) this.push(Buffer.from(answer))
+      done()
+    } catch (error) {
+      done(error instanceof Error ? error : new Error(String(error)))
+    }
   }
 }

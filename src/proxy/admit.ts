@@ -6,7 +6,8 @@
 import { type Decision, deny, type Permit } from '../core/decision.ts'
 import type { Gate } from '../core/gate.ts'
 import type { Observer } from '../core/observer.ts'
-import type { Log, OwnRoutes } from '../core/ports.ts'
+import type { OwnRoutes } from '../core/own-routes.ts'
+import type { Log } from '../core/ports.ts'
 import type { RouteTable } from '../core/rule.ts'
 import { readTarget } from '../core/target.ts'
 import { type Arrived, Exchange, type ExchangeDeps } from './exchange.ts'
@@ -88,9 +89,9 @@ function carryOut(
       exchange.permitted(decision)
       observer.count('decisions_total', { auth: authOf(exchange), result: 'allow' })
       noteWaived(exchange, decision, deps)
-      return hasBody(decision)
-        ? admitBody(exchange, decision, deps)
-        : void deps.forward(exchange, decision)
+      if (hasBody(decision)) return admitBody(exchange, decision, deps)
+      deps.forward(exchange, decision)
+      return undefined
   }
 }
 

@@ -15,12 +15,12 @@ import type { Observer } from '../core/observer.ts'
 import type { BodyStream } from './body.ts'
 import type { Connections, Flow } from './connections.ts'
 import type { Exchange } from './exchange.ts'
-import { requestHeaders } from './headers.ts'
+import { hasBody, isRepeatable, outgoing } from './outgoing.ts'
 import type { Answers } from './problem.ts'
 import { Relay } from './relay.ts'
 import { upgradeToTunnel } from './tunnel.ts'
 import { isConnectionLost, isRefused, upstreamFault } from './upstream-errors.ts'
-import { type ConnectionAware, SERVER_NAME_KEY, type Upstream, type Upstreams } from './upstreams.ts'
+import type { ConnectionAware, Upstream, Upstreams } from './upstreams.ts'
 
 export interface ForwardDeps {
   readonly upstreams: Upstreams
@@ -81,24 +81,12 @@ class Sending implements ConnectionAware, Flow {
   }
 
   #dispatch(dispatcher: Dispatcher): void {
-    const { head, target, rule, table } = this.#permit
     this.#hasStarted = false
     this.#isReused = false
     this.connection = undefined
     this.#hasLapsed = false
     this.#body = undefined
-    const options = {
-      method: head.method,
-      path: target.raw,
-      headers: this.#headers(),
-      body: this.#bodyToSend(),
-      upgrade: isTunnel(this.#permit) ? 'websocket' : null,
-      idempotent: false,
-      headersTimeout: rule?.timeoutMs ?? table.timeoutMs,
-      // Progress is watched for every direction together, in relay.ts.
-      bodyTimeout: 0,
-      servername: SERVER_NAME_KEY
-    }
+    const options = outgoing(this.#exchange, this.#permit, this.#bodyToSend())
     try {
       dispatcher.dispatch(options, this)
     } catch (thrown) {
@@ -106,19 +94,9 @@ class Sending implements ConnectionAware, Flow {
     }
   }
 
-  #headers(): string[] {
-    const { client, requestId } = this.#exchange
-    const { head, heldBody } = this.#permit
-    const isBodiless = head.method === 'GET' || head.method === 'HEAD'
-    const contentLength = isBodiless ? undefined : (heldBody?.length ?? head.contentLength)
-    return requestHeaders({ permit: this.#permit, client, requestId, contentLength })
-  }
-
   #bodyToSend(): Uint8Array | BodyStream | null {
-    const { head, heldBody } = this.#permit
-    if (heldBody) return heldBody
-    if (head.method === 'GET' || head.method === 'HEAD') return null
-    if (!head.isChunked && (head.contentLength ?? 0) === 0) return null
+    if (this.#permit.heldBody) return this.#permit.heldBody
+    if (!hasBody(this.#permit)) return null
     this.#body = this.#exchange.body.stream(() => this.#mayWrite())
     this.#relay.watchUpload(this.#body)
     return this.#body
@@ -176,7 +154,7 @@ class Sending implements ConnectionAware, Flow {
     this.#exchange.answered(this.#upstream.name)
     const opened = upgradeToTunnel(this.#exchange, this.#permit, this.#deps, {
       status,
-      rawHeaders: rawHeadersOf(controller),
+      rawHeaders: controller.rawHeaders,
       socket
     })
     if (!opened) this.#answer(new Fault('UPSTREAM_INVALID'))
@@ -231,9 +209,7 @@ class Sending implements ConnectionAware, Flow {
   #mayRetry(error: Error): boolean {
     if (this.#hasRetried || (this.#body?.taken ?? 0) > 0 || !isConnectionLost(error)) return false
     if (!this.#hasStarted) return true
-    const { method } = this.#permit.head
-    const isSafe = (method === 'GET' || method === 'HEAD') && !isTunnel(this.#permit)
-    return isSafe && this.#isReused && !this.#hasAnswer
+    return isRepeatable(this.#permit) && this.#isReused && !this.#hasAnswer
   }
 
   #retry(error: Error): void {
@@ -260,9 +236,8 @@ class Sending implements ConnectionAware, Flow {
     const stalled = this.#relay.tick(this.#hasStarted)
     if (stalled === undefined) return
     this.#controller?.abort(new Error('no progress'))
-    if (stalled === 'upload' && !this.#exchange.response.headersSent) {
-      this.#relay.timeOut()
-    } else this.#relay.cut(stalled === 'answer' ? 'client' : 'upstream')
+    if (stalled === 'upload' && !this.#exchange.response.headersSent) this.#relay.timeOut()
+    else this.#relay.cut(stalled === 'answer' ? 'client' : 'upstream')
   }
 
   cut(): void {
@@ -276,12 +251,4 @@ class Sending implements ConnectionAware, Flow {
     this.#relay.release()
     this.#deps.connections.leave(this)
   }
-}
-
-function isTunnel({ rule, head }: Permit): boolean {
-  return rule?.upgrade === 'websocket' && head.wantsWebSocket
-}
-
-function rawHeadersOf({ rawHeaders }: Dispatcher.DispatchController): readonly (Buffer | string)[] {
-  return Array.isArray(rawHeaders) ? rawHeaders : []
 }

@@ -6,6 +6,7 @@
  * spelling; what the gate adds comes last. Nothing is joined, sorted or re-encoded.
  * Source: RFC 9110 section 7.6.1 (hop-by-hop), README, what the upstream receives.
  */
+import type { Dispatcher } from 'undici'
 import type { Permit } from '../core/decision.ts'
 import { foldName, identityHeaders, isReservedName, passesAuthorization } from '../core/identity.ts'
 import type { Client } from './client-address.ts'
@@ -58,11 +59,15 @@ export function requestHeaders({ permit, client, requestId, contentLength }: Sen
 
 const WOULD_DENY = 'x-tollgate-would-deny'
 
+/** Of undici: a flat list of names and values, in bytes. */
+export type RawHeaders = Dispatcher.DispatchController['rawHeaders']
+
 /**
  * Of an answer: name and value in turn, as the upstream sent them, without what concerned its own
- * connection. `raw` as undici gives it: bytes.
+ * connection.
  */
-export function responseHeaders(raw: readonly (Buffer | string)[]): string[] {
+export function responseHeaders(given: RawHeaders): string[] {
+  const raw = Array.isArray(given) ? given : []
   const headers: string[] = []
   let nominated: string[] | undefined
   for (let i = 0; i < raw.length; i += 2) {
@@ -95,6 +100,6 @@ function without(headers: readonly string[], names: readonly string[]): string[]
 
 /** First value of a header by its lower-case name. */
 export function valueOf(headers: readonly string[], name: string): string | undefined {
-  const at = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === name)
+  const at = headers.findIndex((other, i) => i % 2 === 0 && other.toLowerCase() === name)
   return at < 0 ? undefined : headers[at + 1]
 }

@@ -5,7 +5,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { asFault, type Denial } from '../core/decision.ts'
-import type { Log, OwnAnswer } from '../core/ports.ts'
+import type { OwnAnswer } from '../core/own-routes.ts'
+import type { Log } from '../core/ports.ts'
 import type { Exchange } from './exchange.ts'
 
 export interface Answers {
@@ -38,7 +39,8 @@ export function createAnswers({ log, isDraining }: AnswersDeps): Answers {
       const { code, status, publicMessage, retryAfterSeconds, cause } = fault
       exchange.stage.code = code
       const { requestId } = exchange
-      if (cause !== undefined) log.error('a request could not be served', { code, cause, requestId })
+      if (cause !== undefined)
+        log.error('a request could not be served', { code, cause, requestId })
       const headers: Record<string, string> =
         retryAfterSeconds === undefined ? {} : { 'Retry-After': String(retryAfterSeconds) }
       send(exchange, { status, headers, closes: isDraining() }, { message: publicMessage, code })

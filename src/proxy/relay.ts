@@ -62,8 +62,7 @@ export class Relay {
   begin(controller: Dispatcher.DispatchController, status: number, reason: string): void {
     this.#controller = controller
     const { response } = this.#exchange
-    const { rawHeaders } = controller
-    const headers = responseHeaders(Array.isArray(rawHeaders) ? rawHeaders : [])
+    const headers = responseHeaders(controller.rawHeaders)
     if (this.#permit.wouldDeny) headers.push('x-tollgate-would-deny', this.#permit.wouldDeny.code)
     if (this.#deps.isDraining() || !response.shouldKeepAlive) headers.push('Connection', 'close')
     if (isEventStream(headers)) this.#startGuard()

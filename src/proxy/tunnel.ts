@@ -14,7 +14,7 @@ import { readTarget } from '../core/target.ts'
 import type { Connections } from './connections.ts'
 import type { Exchange } from './exchange.ts'
 import { type StreamEnd, StreamGuard } from './guard.ts'
-import { responseHeaders, valueOf } from './headers.ts'
+import { type RawHeaders, responseHeaders, valueOf } from './headers.ts'
 
 /**
  * Whether this request leaves HTTP at all: asked before anything is decided, so that on every other
@@ -35,7 +35,7 @@ export interface TunnelDeps {
 
 export interface Upgraded {
   readonly status: number
-  readonly rawHeaders: readonly (Buffer | string)[]
+  readonly rawHeaders: RawHeaders
   /** The upstream's side. */
   readonly socket: Duplex
 }

@@ -7,7 +7,6 @@
  */
 import { readFileSync } from 'node:fs'
 import { buildConnector, Client, type Dispatcher, Pool } from 'undici'
-import type { Observer } from '../core/observer.ts'
 import type { UpstreamEntry } from '../core/rule.ts'
 
 export interface Upstream {
@@ -31,7 +30,6 @@ export interface UpstreamsOptions {
   readonly keepAliveMs: number
   /** TLS included, in ms. */
   readonly connectTimeoutMs: number
-  readonly observer: Observer
 }
 
 /** One connection, and how many requests were written to it. */
@@ -123,7 +121,7 @@ function openUpstream(name: string, url: string, tls: TlsOptions, options: Upstr
     keepAliveTimeout: Math.max(1, options.keepAliveMs),
     keepAliveMaxTimeout: Math.max(1, options.keepAliveMs)
   }
-  const pool = new Pool(origin, { ...shared, factory: url => new UpstreamClient(url, shared) })
+  const pool = new Pool(origin, { ...shared, factory: at => new UpstreamClient(at, shared) })
   return {
     name,
     pool,

@@ -128,11 +128,7 @@ function rowsOf(answer: unknown): readonly Row[] {
 type Query = (client: PoolClient) => Promise<{ readonly rows: readonly Row[] }>
 
 /** The deadline covers the wait for a connection, too. */
-async function runWithin(
-  deadlineMs: number,
-  pool: Pool,
-  query: Query
-): Promise<readonly Row[]> {
+async function runWithin(deadlineMs: number, pool: Pool, query: Query): Promise<readonly Row[]> {
   if (deadlineMs === Infinity) return runOn(await pool.connect(), query)
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new StoreTimeout()), deadlineMs)

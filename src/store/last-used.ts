@@ -48,7 +48,12 @@ export function createLastUsed(options: LastUsedOptions): LastUsed {
     const batch = used
     used = new Map()
     try {
-      await database.query('last_used', WRITE, [[...batch.keys()], [...batch.values()]], DEADLINE_MS)
+      await database.query(
+        'last_used',
+        WRITE,
+        [[...batch.keys()], [...batch.values()]],
+        DEADLINE_MS
+      )
     } catch (cause) {
       log.warn('times of last use are not written yet', { cause })
       for (const [tokenId, atMs] of batch) note(tokenId, atMs)

@@ -17,7 +17,9 @@ export class SchemaTooNew extends Error {
   override readonly name = 'SchemaTooNew'
 
   constructor(found: number, known: number) {
-    super(`the database schema has version ${found}, and this program knows ${known} at most: use a newer one`)
+    super(
+      `the database schema has version ${found}, and this program knows ${known} at most: use a newer one`
+    )
   }
 }
 
@@ -56,10 +58,9 @@ export async function migrate(database: Database, { leaseMs }: MigrateOptions): 
       const values = [version, file, checksum]
       await run('INSERT INTO tg_migration (version, file, checksum) VALUES ($1, $2, $3)', values)
     }
-    await run(
-      'INSERT INTO tg_epoch (lease_ms, wait_ms) VALUES ($1, $1) ON CONFLICT DO NOTHING',
-      [leaseMs]
-    )
+    await run('INSERT INTO tg_epoch (lease_ms, wait_ms) VALUES ($1, $1) ON CONFLICT DO NOTHING', [
+      leaseMs
+    ])
     await run('COMMIT')
     return missing.length
   })

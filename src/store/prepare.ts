@@ -27,7 +27,7 @@ const LONGEST_PAUSE_MS = 5000
 export async function prepareSchema(database: Database, options: PrepareOptions): Promise<void> {
   const { isMigrating, leaseMs, log, signal, onState } = options
   let ceilingMs = FIRST_PAUSE_MS
-  for (let word: SchemaWord | undefined; !signal.aborted; ) {
+  for (let word: SchemaWord | undefined; !signal.aborted;) {
     const before = word
     word = await attempt(database, { isMigrating, leaseMs }, cause => {
       if (before !== 'down') log.error('the database cannot be reached', { cause })

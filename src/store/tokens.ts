@@ -129,4 +129,3 @@ function neverReached(cause: unknown): boolean {
   const code = 'code' in cause ? String(cause.code) : ''
   return ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'].includes(code)
 }
-

@@ -7,6 +7,7 @@
  * list under its own id, and rotating that one gives a text.
  */
 import { type Denial, deny, Fault, type OwnRouteName } from '../core/decision.ts'
+import type { OwnAnswer, OwnRequest, OwnRoutes } from '../core/own-routes.ts'
 import type {
   Actor,
   Barrier,
@@ -14,9 +15,6 @@ import type {
   Change,
   Clock,
   Log,
-  OwnAnswer,
-  OwnRequest,
-  OwnRoutes,
   TokenStore
 } from '../core/ports.ts'
 import type { User } from '../core/principal.ts'

@@ -6,7 +6,8 @@
 import { type Denial, deny } from '../core/decision.ts'
 import type { Head } from '../core/head.ts'
 import { holdBody } from '../core/judge.ts'
-import type { Clock, NewToken, OwnRequest } from '../core/ports.ts'
+import type { OwnRequest } from '../core/own-routes.ts'
+import type { Clock, NewToken } from '../core/ports.ts'
 import type { RouteTable } from '../core/rule.ts'
 import { parseStrictJson } from '../core/strict-json.ts'
 import {

@@ -82,7 +82,13 @@ t.test('a refusal has its body, its headers, and reaches nobody', async t => {
   const proxy = await startProxy(t, { routes: ROUTES })
   const cases = [
     ['GET /api/a/1', '', 401, 'NO_TOKEN', 'No token provided'],
-    ['GET /api/a/1', bearer('ci_nonsense'), 401, 'INVALID_CLI_TOKEN', 'Invalid or expired CLI token'],
+    [
+      'GET /api/a/1',
+      bearer('ci_nonsense'),
+      401,
+      'INVALID_CLI_TOKEN',
+      'Invalid or expired CLI token'
+    ],
     ['GET /nothing/here', '', 403, 'ROUTE_DENIED', 'Access denied'],
     ['GET /api/people', bearer('a.b.c'), 401, 'INVALID_TOKEN', 'Invalid token'],
     ['GET /api/%2e%2e/x', '', 400, 'MALFORMED_REQUEST', 'Malformed request'],
@@ -152,7 +158,10 @@ t.test('GET and HEAD go on without the body that some clients send', async t => 
     t.same(first?.all('content-length'), [])
     t.same(first?.all('transfer-encoding'), [])
   }
-  const large = await sendRaw(proxy.port, 'GET /pub/x HTTP/1.1\r\nHost: g\r\nContent-Length: 65537\r\n\r\n')
+  const large = await sendRaw(
+    proxy.port,
+    'GET /pub/x HTTP/1.1\r\nHost: g\r\nContent-Length: 65537\r\n\r\n'
+  )
   t.equal(large.answers[0]?.status, 413)
 })
 
@@ -206,7 +215,7 @@ t.test('an upstream that breaks off breaks the transfer off', async t => {
 t.test('a client that leaves takes its upstream request with it', async t => {
   const proxy = await startProxy(t, {
     routes: ROUTES,
-    upstream: { handle: (_request, response) => void response.flushHeaders() }
+    upstream: { handle: (_request, response) => response.flushHeaders() }
   })
   const request = get(`${proxy.url}/pub/x`)
   request.on('error', () => undefined)
@@ -246,11 +255,43 @@ const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
 t.test('faults of the upstream have their codes, and no request is written twice', async t => {
   const cases = [
-    ['closes a fresh connection', (s: Socket) => s.once('data', () => s.destroy()), 502, 'UPSTREAM_RESET'],
-    ['is no HTTP', (s: Socket) => s.once('data', () => s.write('garbage\r\n\r\n')), 502, 'UPSTREAM_INVALID'],
-    ['has a head that is too large', (s: Socket) => s.once('data', () => s.write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(17_000)}\r\n\r\n`)), 502, 'UPSTREAM_INVALID'],
-    ['switches unasked', (s: Socket) => s.once('data', () => s.write('HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n')), 502, 'UPSTREAM_INVALID'],
-    ['answers two lengths', (s: Socket) => s.once('data', () => s.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok')), 502, 'UPSTREAM_INVALID']
+    [
+      'closes a fresh connection',
+      (s: Socket) => s.once('data', () => s.destroy()),
+      502,
+      'UPSTREAM_RESET'
+    ],
+    [
+      'is no HTTP',
+      (s: Socket) => s.once('data', () => s.write('garbage\r\n\r\n')),
+      502,
+      'UPSTREAM_INVALID'
+    ],
+    [
+      'has a head that is too large',
+      (s: Socket) =>
+        s.once('data', () => s.write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(17_000)}\r\n\r\n`)),
+      502,
+      'UPSTREAM_INVALID'
+    ],
+    [
+      'switches unasked',
+      (s: Socket) =>
+        s.once('data', () =>
+          s.write('HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n')
+        ),
+      502,
+      'UPSTREAM_INVALID'
+    ],
+    [
+      'answers two lengths',
+      (s: Socket) =>
+        s.once('data', () =>
+          s.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok')
+        ),
+      502,
+      'UPSTREAM_INVALID'
+    ]
   ] as const
   for (const [what, serve, status, code] of cases) {
     for (const method of ['GET', 'POST']) {
@@ -284,33 +325,36 @@ t.test('silence ends at the rule’s time with 504, and a closed port is 502', a
   t.equal(proxy.counts.get('upstream_retries_total'), 1, 'a refused connection is tried once more')
 })
 
-t.test('a safe request that met a dying idle connection is sent once more, no other is', async t => {
-  let isDying = false
-  const server = await startSocketServer(t, socket => {
-    let seen = 0
-    socket.on('data', () => {
-      seen += 1
-      if (seen > 1 && isDying) socket.destroy()
-      else socket.write(OK)
+t.test(
+  'a safe request that met a dying idle connection is sent once more, no other is',
+  async t => {
+    let isDying = false
+    const server = await startSocketServer(t, socket => {
+      let seen = 0
+      socket.on('data', () => {
+        seen += 1
+        if (seen > 1 && isDying) socket.destroy()
+        else socket.write(OK)
+      })
     })
-  })
-  const proxy = await startProxy(t, { routes: ROUTES, upstreamUrl: server.url })
-  const token = proxy.addToken()
-  const ask = async (method: string) => {
-    const { answers } = await sendRaw(
-      proxy.port,
-      `${method} /api/a/1 HTTP/1.1\r\nHost: g\r\n${bearer(token.text)}Content-Length: 0\r\n\r\n`
-    )
-    return answers[0]?.status
+    const proxy = await startProxy(t, { routes: ROUTES, upstreamUrl: server.url })
+    const token = proxy.addToken()
+    const ask = async (method: string) => {
+      const { answers } = await sendRaw(
+        proxy.port,
+        `${method} /api/a/1 HTTP/1.1\r\nHost: g\r\n${bearer(token.text)}Content-Length: 0\r\n\r\n`
+      )
+      return answers[0]?.status
+    }
+    t.equal(await ask('GET'), 200)
+    isDying = true
+    t.equal(await ask('GET'), 200, 'on a fresh connection')
+    isDying = false
+    t.equal(await ask('GET'), 200)
+    isDying = true
+    t.equal(await ask('POST'), 502)
   }
-  t.equal(await ask('GET'), 200)
-  isDying = true
-  t.equal(await ask('GET'), 200, 'on a fresh connection')
-  isDying = false
-  t.equal(await ask('GET'), 200)
-  isDying = true
-  t.equal(await ask('POST'), 502)
-})
+)
 
 t.test('unix sockets are upstreams too', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-'))

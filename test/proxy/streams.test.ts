@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -246,7 +245,8 @@ t.test('draining ends streams, and every answer says that the connection closes'
 t.test('an upstream port that is free again is found again', async t => {
   const server = createServer((_request, response) => response.end('back'))
   await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : undefined
   server.close()
   await once(server, 'close')
   const proxy = await startProxy(t, { routes: ROUTES, upstreamUrl: `http://127.0.0.1:${port}` })

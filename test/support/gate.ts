@@ -142,7 +142,12 @@ export interface Answer {
 /** One request; JSON bodies both ways. Never follows a redirect. */
 export async function call(
   url: string,
-  { method = 'GET', bearer, headers = {}, body }: {
+  {
+    method = 'GET',
+    bearer,
+    headers = {},
+    body
+  }: {
     readonly method?: string
     readonly bearer?: string | undefined
     readonly headers?: Readonly<Record<string, string>>

@@ -57,7 +57,18 @@ export async function startPostgres(t: Teardown): Promise<PostgresServer> {
   const data = join(folder, 'data')
   if (user) chownSync(folder, user.uid, user.gid)
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const initArgs = ['-D', data, '-U', 'tollgate', '-A', 'trust', '-E', 'UTF8', '--no-sync', '--locale=C']
+  const initArgs = [
+    '-D',
+    data,
+    '-U',
+    'tollgate',
+    '-A',
+    'trust',
+    '-E',
+    'UTF8',
+    '--no-sync',
+    '--locale=C'
+  ]
   execFileSync(join(binaries, 'initdb'), initArgs, { ...user, stdio: 'pipe' })
   const port = await freePort()
   let child: ChildProcess | undefined
@@ -87,7 +98,11 @@ export async function startPostgres(t: Teardown): Promise<PostgresServer> {
       hasTemplate ||= !isEmpty
       count += 1
       const name = `test_${count}`
-      await runOn(port, 'postgres', `CREATE DATABASE ${name} TEMPLATE ${isEmpty ? 'template0' : 'migrated'}`)
+      await runOn(
+        port,
+        'postgres',
+        `CREATE DATABASE ${name} TEMPLATE ${isEmpty ? 'template0' : 'migrated'}`
+      )
       return {
         url: urlOf(port, name),
         sql: (text, values) => runOn(port, name, text, values)
@@ -147,7 +162,10 @@ function launch({ binaries, data, folder, port, user }: Launch): ChildProcess {
     stdio: 'ignore'
   })
   const guard = `read -r _; kill -CONT -${child.pid}; kill -KILL -${child.pid} 2>/dev/null; rm -rf ${folder}`
-  const guardian = spawn('sh', ['-c', guard], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  const guardian = spawn('sh', ['-c', guard], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true
+  })
   guardian.unref()
   // A pipe that nobody writes to: it closes when this process ends, however that happens.
   if (guardian.stdin && 'unref' in guardian.stdin && typeof guardian.stdin.unref === 'function') {

@@ -3,7 +3,8 @@
  * product wires them, without a database. For what is decided and sent, not for where rows are kept.
  */
 import { createGate, type GateDeps } from '../../src/core/gate.ts'
-import type { LogFields, NonceStore, OwnRoutes, TokenEntry } from '../../src/core/ports.ts'
+import type { OwnRoutes } from '../../src/core/own-routes.ts'
+import type { LogFields, NonceStore, TokenEntry } from '../../src/core/ports.ts'
 import type { TokenRow, User } from '../../src/core/principal.ts'
 import { digestToken, makeToken, type TokenDigest } from '../../src/core/token.ts'
 import { createEmbeddedNonces } from '../../src/embedded/nonces.ts'
@@ -55,7 +56,10 @@ export interface ProxyStart {
 const HOUR = 3_600_000
 
 /** Closed when the given test ends. */
-export async function startProxy(test: { teardown(run: () => unknown): void }, start: ProxyStart): Promise<TestProxy> {
+export async function startProxy(
+  test: { teardown(run: () => unknown): void },
+  start: ProxyStart
+): Promise<TestProxy> {
   const upstream = await startUpstream(start.upstream)
   const rows = new Map<TokenDigest, TokenEntry>()
   const counts = new Map<string, number>()
@@ -101,8 +105,7 @@ export async function startProxy(test: { teardown(run: () => unknown): void }, s
     defaultUrl: start.upstreamUrl ?? upstream.url,
     entries: table.upstreams.values(),
     keepAliveMs: start.keepAliveMs ?? 4000,
-    connectTimeoutMs: 2000,
-    observer
+    connectTimeoutMs: 2000
   })
   const server = await createProxyServer({
     host: '127.0.0.1',

@@ -114,7 +114,9 @@ export function parseAnswers(text: string, isHead = false): readonly RawAnswer[]
 function readBody(rest: string, headers: Readonly<Record<string, string>>) {
   if (headers['transfer-encoding'] === 'chunked') return readChunked(rest)
   const length = Number(headers['content-length'] ?? 0)
-  return rest.length < length ? undefined : { text: rest.slice(0, length), rest: rest.slice(length) }
+  return rest.length < length
+    ? undefined
+    : { text: rest.slice(0, length), rest: rest.slice(length) }
 }
 
 function readChunked(given: string) {

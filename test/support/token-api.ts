@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Denial } from '../../src/core/decision.ts'
 import type { Head } from '../../src/core/head.ts'
+import type { OwnAnswer, OwnRequest } from '../../src/core/own-routes.ts'
 import type {
   Actor,
   Barrier,
@@ -9,8 +10,6 @@ import type {
   Change,
   LogFields,
   NewToken,
-  OwnAnswer,
-  OwnRequest,
   TokenStore
 } from '../../src/core/ports.ts'
 import type { TokenRow, User } from '../../src/core/principal.ts'

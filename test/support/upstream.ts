@@ -49,7 +49,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Reco
   const connections: Buffer[][] = []
   let begun = 0
   let aborted = 0
-  const server = createServer(async (request, response) => {
+  const receive = async (request: IncomingMessage, response: ServerResponse) => {
     begun += 1
     response.on('close', () => {
       if (!response.writableFinished) aborted += 1
@@ -67,7 +67,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Reco
     const recorded = record(request, Buffer.concat(chunks))
     requests.push(recorded)
     respond(recorded, response)
-  })
+  }
+  const server = createServer((request, response) => void receive(request, response))
   server.keepAliveTimeout = keepAliveMs
   server.on('connection', socket => {
     const bytes: Buffer[] = []
@@ -81,7 +82,10 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Reco
       upgrade(request, socket, early)
     })
   }
-  await once(typeof at === 'string' ? server.listen(at) : server.listen(at, '127.0.0.1'), 'listening')
+  await once(
+    typeof at === 'string' ? server.listen(at) : server.listen(at, '127.0.0.1'),
+    'listening'
+  )
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   return {

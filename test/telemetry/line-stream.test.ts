@@ -190,13 +190,17 @@ t.test('a process whose reader left ends all the same', async t => {
   t.equal((await finished(child)).code, 0)
 })
 
-t.test('a process with a full disk behind its output ends all the same', { skip: NO_FULL_DISK }, async t => {
-  const fd = openSync('/dev/full', 'w')
-  const { code, report } = await finished(startWriter(5000, fd))
-  closeSync(fd)
-  t.equal(code, 0)
-  t.match(report, { dropped: 5 })
-})
+t.test(
+  'a process with a full disk behind its output ends all the same',
+  { skip: NO_FULL_DISK },
+  async t => {
+    const fd = openSync('/dev/full', 'w')
+    const { code, report } = await finished(startWriter(5000, fd))
+    closeSync(fd)
+    t.equal(code, 0)
+    t.match(report, { dropped: 5 })
+  }
+)
 
 t.test('a pipe that is read gets every line', async t => {
   const child = startWriter(1_000_000, 'pipe')

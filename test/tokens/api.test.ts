@@ -1,6 +1,7 @@
 import t from 'tap'
 import { type Denial, Fault } from '../../src/core/decision.ts'
-import type { Barrier, OwnAnswer } from '../../src/core/ports.ts'
+import type { OwnAnswer } from '../../src/core/own-routes.ts'
+import type { Barrier } from '../../src/core/ports.ts'
 import type { User } from '../../src/core/principal.ts'
 import { digestToken, isWellFormedToken } from '../../src/core/token.ts'
 import { createTokenApi } from '../../src/tokens/api.ts'

@@ -1,0 +1,45 @@
+/** A permitted request as undici is given it: the authorised bytes, and nothing decided anew. */
+import type { Dispatcher } from 'undici'
+import type { Permit } from '../core/decision.ts'
+import type { BodyStream } from './body.ts'
+import type { Exchange } from './exchange.ts'
+import { requestHeaders } from './headers.ts'
+import { SERVER_NAME_KEY } from './upstreams.ts'
+
+function isTunnel({ rule, head }: Permit): boolean {
+  return rule?.upgrade === 'websocket' && head.wantsWebSocket
+}
+
+/** Safe, and without a body: it may be written once more if nobody has answered it. */
+export function isRepeatable(permit: Permit): boolean {
+  const { method } = permit.head
+  return (method === 'GET' || method === 'HEAD') && !isTunnel(permit)
+}
+
+/** Whether one goes upstream: of GET and HEAD none does. */
+export function hasBody({ head, heldBody }: Permit): boolean {
+  if (head.method === 'GET' || head.method === 'HEAD') return false
+  return head.isChunked || (heldBody?.length ?? head.contentLength ?? 0) > 0
+}
+
+export function outgoing(
+  { client, requestId }: Exchange,
+  permit: Permit,
+  body: Uint8Array | BodyStream | null
+): Dispatcher.DispatchOptions & { readonly servername: string } {
+  const { head, target, rule, table, heldBody } = permit
+  const isBodiless = head.method === 'GET' || head.method === 'HEAD'
+  const contentLength = isBodiless ? undefined : (heldBody?.length ?? head.contentLength)
+  return {
+    method: head.method,
+    path: target.raw,
+    headers: requestHeaders({ permit, client, requestId, contentLength }),
+    body,
+    upgrade: isTunnel(permit) ? 'websocket' : null,
+    idempotent: false,
+    headersTimeout: rule?.timeoutMs ?? table.timeoutMs,
+    // Progress is watched for every direction together, in relay.ts.
+    bodyTimeout: 0,
+    servername: SERVER_NAME_KEY
+  }
+}
