@@ -2,8 +2,8 @@
  * The one reading of JSON: UTF-8 without BOM, one value, bounded depth, no member twice. Two parsers
  * that meet such a text agree about it; what they could read in two ways is refused.
  *
- * The value is JSON.parse's own. What that function hides is found by one pass over the text that it
- * has accepted: so the text is well-formed here, and only strings and brackets have to be told apart.
+ * The value is JSON.parse's own. What that function hides is found by walking the text from bracket
+ * to bracket and string to string; each character is passed once, whatever the text.
  * Source: RFC 8259 sections 4 and 8; RFC 7493 (I-JSON) section 2.3.
  */
 
@@ -12,6 +12,7 @@ export type JsonProblem = 'encoding' | 'syntax' | 'depth' | 'duplicate-member' |
 
 const MAX_DEPTH = 64
 
+/** The length of `bytes` is the caller's to bound. */
 export function parseStrictJson(bytes: Uint8Array): StrictJson {
   const text = decode(bytes)
   if (text === undefined) return { problem: 'encoding' }
@@ -40,14 +41,14 @@ function decode(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** A string, or one bracket, colon or comma; what is between them does not matter here. */
-const TOKENS = /"(?:[^"\\]|\\.)*"|[[\]{}:,]/gs
-
+/** Before it is known to be JSON: in any text at all, a quote opens what the next one closes. */
 function isTooDeep(text: string): boolean {
   let depth = 0
-  for (const [token] of text.matchAll(TOKENS)) {
-    if (token === '[' || token === '{') depth += 1
-    if (token === ']' || token === '}') depth -= 1
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at]
+    if (char === '"') at = endOfString(text, at)
+    else if (char === '[' || char === '{') depth++
+    else if (char === ']' || char === '}') depth--
     if (depth > MAX_DEPTH) return true
   }
   return false
@@ -56,19 +57,35 @@ function isTooDeep(text: string): boolean {
 /** `text` is well-formed. A string before a colon is a name; names count after escapes. */
 function findMemberProblem(text: string): JsonProblem | undefined {
   const open: (Set<string> | undefined)[] = []
-  let last = ''
-  for (const [token] of text.matchAll(TOKENS)) {
-    if (token === '{') open.push(new Set())
-    else if (token === '[') open.push(undefined)
-    else if (token === '}' || token === ']') open.pop()
-    else if (token === ':') {
-      const name: unknown = JSON.parse(last)
-      const names = open.at(-1)
-      if (typeof name !== 'string' || names?.has(name)) return 'duplicate-member'
+  let string = ''
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at]
+    if (char === '"') {
+      const end = endOfString(text, at)
+      string = text.slice(at, end + 1)
+      at = end
+    } else if (char === '{' || char === '[') open.push(undefined)
+    else if (char === '}' || char === ']') open.pop()
+    else if (char === ':') {
+      const name = string.includes('\\') ? String(JSON.parse(string)) : string.slice(1, -1)
+      // Assigning this name, as merging and copying do, changes what an object inherits.
       if (name === '__proto__') return 'unsafe-member'
-      names?.add(name)
+      const names = open.pop() ?? new Set()
+      if (names.has(name)) return 'duplicate-member'
+      open.push(names.add(name))
     }
-    last = token
   }
   return undefined
+}
+
+/** Index of the quote that closes the string opened at `from`; past the text where none does. */
+function endOfString(text: string, from: number): number {
+  for (let at = from + 1; ; at++) {
+    at = text.indexOf('"', at)
+    if (at < 0) return text.length
+    // A run of backslashes is counted for the one quote behind it, so never twice.
+    let before = at
+    while (text[before - 1] === '\\') before--
+    if ((at - before) % 2 === 0) return at
+  }
 }
