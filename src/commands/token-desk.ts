@@ -3,17 +3,20 @@
  * that is no replica. Redis makes a revocation fast here, too; without it, it waits for the leases.
  */
 import { randomUUID } from 'node:crypto'
+import { findGaps } from '../config/gaps.ts'
+import type { Settings } from '../config/schema.ts'
 import { OWN_ROUTES } from '../core/own-routes.ts'
 import type { Barrier, Log, TokenStore } from '../core/ports.ts'
 import { createEmbeddedNudge } from '../embedded/nudge.ts'
-import { EmbeddedInUse, openEmbeddedPostgres } from '../embedded/postgres.ts'
-import { createRedis } from '../redis/client.ts'
+import { EmbeddedInUse } from '../embedded/folder-lock.ts'
+import { openEmbeddedPostgres } from '../embedded/postgres.ts'
+import { createRedis, type RedisClient } from '../redis/client.ts'
 import { createNudge } from '../redis/nudge.ts'
 import { createBarrier } from '../revocation/barrier.ts'
 import { systemClocks, systemSchedule } from '../revocation/clocks.ts'
 import { loadRoutes } from '../routes/compile.ts'
-import { openDatabase } from '../store/database.ts'
-import { createEpochStore } from '../store/epochs.ts'
+import { type Database, openDatabase } from '../store/database.ts'
+import { createEpochStore, forgetReplicas } from '../store/epochs.ts'
 import { migrate, SchemaChanged, schemaState, SchemaTooNew } from '../store/migrate.ts'
 import { createTokenStore } from '../store/tokens.ts'
 import { CommandExit, type CommandIo } from './output.ts'
@@ -32,26 +35,11 @@ const NO_OBSERVER = { count: () => undefined, measure: () => undefined, gauge: (
 
 /** Throws CommandExit 2, or 3 while a running gate holds the embedded database. */
 export async function openTokenDesk(io: CommandIo): Promise<TokenDesk> {
-  const { DATABASE_URL, REDIS_URL, REDIS_MODE, ROUTES_FILE, LEASE_MS } = readSettings(io)
+  const settings = readSettings(io)
   await using stack = new AsyncDisposableStack()
   const log = logTo(io)
-  const embedded =
-    DATABASE_URL === undefined
-      ? stack.use(await openEmbeddedPostgres(EMBEDDED_FOLDER).catch(refuse))
-      : undefined
-  const connection = embedded?.connection ?? { connectionString: DATABASE_URL }
-  const isEmbedded = embedded !== undefined
-  const database = stack.use(openDatabase({ connection, isEmbedded, observer: NO_OBSERVER }))
-  // Nobody else can be using our own; another one is not ours to change.
-  if (isEmbedded) await migrate(database, { leaseMs: LEASE_MS }).catch(refuse)
-  else if ((await schemaState(database).catch(refuse)) === 'old') {
-    throw new CommandExit(2, 'The database schema is old: run `tollgate migrate` first.')
-  }
-  const observer = NO_OBSERVER
-  const redis =
-    REDIS_URL === undefined
-      ? undefined
-      : createRedis({ url: REDIS_URL, mode: REDIS_MODE, log, observer })
+  const database = await openStore(stack, settings)
+  const redis = openRedis(settings, log)
   if (redis) stack.defer(() => redis.close())
   const store = createTokenStore(database)
   const barrier = createBarrier({
@@ -61,7 +49,7 @@ export async function openTokenDesk(io: CommandIo): Promise<TokenDesk> {
     clocks: systemClocks(),
     // The wait is what keeps this process running.
     schedule: keepAlive,
-    observer,
+    observer: NO_OBSERVER,
     log,
     randomUuid: randomUUID,
     own: undefined
@@ -71,9 +59,43 @@ export async function openTokenDesk(io: CommandIo): Promise<TokenDesk> {
   return {
     store,
     barrier,
-    scopes: () => readScopes(ROUTES_FILE),
+    scopes: () => readScopes(settings.ROUTES_FILE),
     [Symbol.asyncDispose]: () => opened.disposeAsync()
   }
+}
+
+function openRedis({ REDIS_URL, REDIS_MODE }: Settings, log: Log): RedisClient | undefined {
+  if (REDIS_URL === undefined) return undefined
+  try {
+    return createRedis({ url: REDIS_URL, mode: REDIS_MODE, log, observer: NO_OBSERVER })
+  } catch (thrown) {
+    if (!(thrown instanceof RangeError)) throw thrown
+    throw new CommandExit(2, `REDIS_URL: ${thrown.message}`, thrown)
+  }
+}
+
+/** The database that the settings name, else the embedded one, with the schema that is known here. */
+async function openStore(stack: AsyncDisposableStack, settings: Settings): Promise<Database> {
+  const { DATABASE_URL, LEASE_MS } = settings
+  const observer = NO_OBSERVER
+  if (DATABASE_URL !== undefined) {
+    const connection = { connectionString: DATABASE_URL }
+    const database = stack.use(openDatabase({ connection, observer }))
+    // A shared database is migrated on purpose, never in passing.
+    if ((await schemaState(database).catch(refuse)) === 'current') return database
+    throw new CommandExit(2, 'The database schema is old: run `tollgate migrate` first.')
+  }
+  const isMissing = !findGaps(settings).mayBeFilled
+  if (isMissing) throw new CommandExit(2, 'DATABASE_URL must be set in production.')
+  const { connection, isKept } = stack.use(
+    await openEmbeddedPostgres(EMBEDDED_FOLDER).catch(refuse)
+  )
+  if (!isKept) throw new CommandExit(3, `The folder ${EMBEDDED_FOLDER}/ cannot be written.`)
+  const database = stack.use(openDatabase({ connection, isEmbedded: true, observer }))
+  await migrate(database, { leaseMs: LEASE_MS }).catch(refuse)
+  // The folder is locked, so whoever is in the list has died: nobody waits for them.
+  await forgetReplicas(database)
+  return database
 }
 
 const keepAlive: typeof systemSchedule = (run, afterMs) => {

@@ -3,10 +3,11 @@
  * behind the same driver, statements and migrations as a real one. What differs: there is one
  * connection, and a statement blocks the process while it runs. The folder has one user at a time.
  */
-import { mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import type { PoolConfig } from 'pg'
+import { lockFolder } from './folder-lock.ts'
 
 export interface EmbeddedPostgres extends AsyncDisposable {
   /** For the pool: a stream that speaks Postgres' protocol. */
@@ -17,23 +18,13 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   readonly isNew: boolean
 }
 
-export class EmbeddedInUse extends Error {
-  override readonly name = 'EmbeddedInUse'
-
-  constructor(folder: string, pid: number) {
-    super(
-      `the embedded database in ${folder}/ is in use by process ${pid}: stop that one, or set DATABASE_URL`
-    )
-  }
-}
-
 /** Throws EmbeddedInUse. */
 export async function openEmbeddedPostgres(folder: string): Promise<EmbeddedPostgres> {
-  const lock = lockFolder(folder)
+  const lock = await lockFolder(folder)
   try {
     const { PGlite } = await import('@electric-sql/pglite')
     const place = lock ? join(folder, 'postgres') : 'memory://'
-    const isNew = !lock || !isThere(join(place, 'PG_VERSION'))
+    const isNew = !lock || !existsSync(join(place, 'PG_VERSION'))
     const server = await PGlite.create(place, { relaxedDurability: false })
     const session = createSession(server)
     return {
@@ -52,43 +43,6 @@ export async function openEmbeddedPostgres(folder: string): Promise<EmbeddedPost
   } catch (error) {
     lock?.()
     throw error
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    readFileSync(path)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Gives what releases it; undefined: the folder cannot be written. */
-function lockFolder(folder: string): (() => void) | undefined {
-  const path = join(folder, 'postgres.pid')
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(path, `${process.pid}\n`, { flag: 'wx' })
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) return undefined
-    const pid = Number.parseInt(readFileSync(path, 'utf8'), 10)
-    if (isOtherAlive(pid)) throw new EmbeddedInUse(folder, pid)
-    // Left behind by a process that was killed.
-    unlinkSync(path)
-    return lockFolder(folder)
-  }
-  return () => unlinkSync(path)
-}
-
-/** In a container every start may have the same number. */
-function isOtherAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid === process.pid) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
 
@@ -161,6 +115,12 @@ class Wire extends Duplex {
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     void this.#pass(chunk, done)
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    // The driver waits for the other side to hang up.
+    this.push(null)
+    done()
   }
 
   async #pass(chunk: Buffer, done: (error?: Error | null) => void): Promise<void> {

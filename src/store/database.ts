@@ -5,7 +5,7 @@
  * tokens, and the rest. A statement that is not answered in time takes its connection with it: a late
  * reply is never read. Whatever keeps us from knowing is a Fault; the driver is known here alone.
  */
-import { Pool, type PoolClient, type PoolConfig } from 'pg'
+import { Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg'
 import { Fault } from '../core/decision.ts'
 import type { Observer } from '../core/observer.ts'
 import { isOfServer, reasonOf, StoreTimeout } from './errors.ts'
@@ -28,12 +28,16 @@ export interface Database extends AsyncDisposable {
     values: readonly unknown[],
     deadlineMs?: number
   ): Promise<readonly Row[]>
-  /** Several statements on one connection, without a deadline. Rejects with a Fault, too. */
+  /** Several statements on one connection, which is closed if any fails: with a Fault, too. */
   session<T>(work: (run: Run) => Promise<T>): Promise<T>
 }
 
 /** Text without parameters may hold several statements. */
-export type Run = (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>
+export type Run = (
+  text: string,
+  values?: readonly unknown[],
+  deadlineMs?: number
+) => Promise<readonly Row[]>
 
 export interface DatabaseOptions {
   /** How to reach it: a connection string, or a stream that speaks its protocol. */
@@ -62,8 +66,9 @@ export function openDatabase(options: DatabaseOptions): Database {
       application_name: 'tollgate',
       keepAlive: true
     })
-    // An idle connection that breaks is replaced when it is needed.
+    // A connection that breaks fails its statement, if it has one, and is replaced when it is needed.
     pool.on('error', () => undefined)
+    pool.on('connect', client => void client.on('error', () => undefined))
     return pool
   }
   const rest = open(isEmbedded ? 1 : LANES.rest)
@@ -71,32 +76,43 @@ export function openDatabase(options: DatabaseOptions): Database {
   const lookup = isEmbedded ? rest : open(LANES.lookup)
   const poolOf = (op: Operation) => (op === 'poll' ? poll : op === 'lookup' ? lookup : rest)
 
+  /** The deadline covers all of the work, the wait for a connection too. */
+  async function within<T>(deadlineMs: number, work: (deadline: Deadline) => Promise<T>) {
+    const deadline = startDeadline(isEmbedded ? Infinity : deadlineMs)
+    try {
+      const result = await work(deadline)
+      observer.gauge('store_up', 1, POSTGRES)
+      return result
+    } catch (cause) {
+      observer.count('store_errors_total', { ...POSTGRES, reason: reasonOf(cause) })
+      if (!isOfServer(cause)) observer.gauge('store_up', 0, POSTGRES)
+      throw new Fault('TOKEN_STORE_UNAVAILABLE', { cause })
+    } finally {
+      deadline.clear()
+    }
+  }
+
   return {
     async query(op, { name, text }, values, deadlineMs = STATEMENT_MS) {
       const startedMs = performance.now()
       try {
-        const rows = await runWithin(isEmbedded ? Infinity : deadlineMs, poolOf(op), client =>
-          client.query<Row>({ name, text, values: [...values] })
-        )
-        observer.gauge('store_up', 1, POSTGRES)
-        return rows
-      } catch (cause) {
-        observer.count('store_errors_total', { ...POSTGRES, reason: reasonOf(cause) })
-        if (!isOfServer(cause)) observer.gauge('store_up', 0, POSTGRES)
-        throw new Fault('TOKEN_STORE_UNAVAILABLE', { cause })
+        return await within(deadlineMs, async deadline => {
+          const client = await connect(poolOf(op), deadline)
+          return runOn(client, { name, text, values: [...values] }, deadline)
+        })
       } finally {
         const seconds = (performance.now() - startedMs) / 1000
         observer.measure('store_seconds', seconds, { ...POSTGRES, op })
       }
     },
     async session(work) {
-      const client = await rest.connect().catch(unreachable)
+      const client = await within(STATEMENT_MS, deadline => connect(rest, deadline))
       try {
-        const result = await work(async (text, values) => {
-          const answering = client.query<Row>(text, values && [...values])
-          const answer: unknown = await answering.catch(unreachable)
-          return rowsOf(answer)
-        })
+        const result = await work((text, values, deadlineMs = STATEMENT_MS) =>
+          within(deadlineMs, async deadline =>
+            rowsOf(await deadline.race(client.query<Row>(text, values && [...values])))
+          )
+        )
         client.release()
         return result
       } catch (error) {
@@ -110,39 +126,29 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 }
 
-/** A connection that failed or broke is a Fault; what the server says of a statement is its own. */
-function unreachable(cause: unknown): never {
-  if (isOfServer(cause)) throw cause
-  throw new Fault('TOKEN_STORE_UNAVAILABLE', { cause })
-}
-
 const POSTGRES = { store: 'postgres' } as const
 
-/** Several statements in one text give several results; the last one counts. */
-function rowsOf(answer: unknown): readonly Row[] {
-  const last: unknown = Array.isArray(answer) ? answer.at(-1) : answer
-  const hasRows = typeof last === 'object' && last !== null && 'rows' in last
-  return hasRows && Array.isArray(last.rows) ? last.rows : []
+interface Deadline {
+  /** Rejects with StoreTimeout where the answer is not there in time. */
+  race<T>(answer: Promise<T>): Promise<T>
+  clear(): void
 }
 
-type Query = (client: PoolClient) => Promise<{ readonly rows: readonly Row[] }>
-
-/** The deadline covers the wait for a connection, too. */
-async function runWithin(deadlineMs: number, pool: Pool, query: Query): Promise<readonly Row[]> {
-  if (deadlineMs === Infinity) return runOn(await pool.connect(), query)
+function startDeadline(afterMs: number): Deadline {
+  if (afterMs === Infinity) return { race: answer => answer, clear: () => undefined }
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new StoreTimeout()), deadlineMs)
-  try {
-    return await runOn(await connectBefore(pool, late.promise), query, late.promise)
-  } finally {
-    clearTimeout(timer)
+  const timer = setTimeout(() => late.reject(new StoreTimeout()), afterMs)
+  late.promise.catch(() => undefined)
+  return {
+    race: answer => Promise.race([answer, late.promise]),
+    clear: () => clearTimeout(timer)
   }
 }
 
-async function connectBefore(pool: Pool, late: Promise<never>): Promise<PoolClient> {
+async function connect(pool: Pool, deadline: Deadline): Promise<PoolClient> {
   const connecting = pool.connect()
   try {
-    return await Promise.race([connecting, late])
+    return await deadline.race(connecting)
   } catch (error) {
     // Whoever waited too long does not keep what comes later.
     void connecting.then(
@@ -155,19 +161,23 @@ async function connectBefore(pool: Pool, late: Promise<never>): Promise<PoolClie
 
 async function runOn(
   client: PoolClient,
-  query: Query,
-  late?: Promise<never>
+  query: QueryConfig,
+  deadline: Deadline
 ): Promise<readonly Row[]> {
-  const answering = query(client)
   try {
-    const { rows } = await (late ? Promise.race([answering, late]) : answering)
+    const { rows } = await deadline.race(client.query<Row>(query))
     client.release()
     return rows
   } catch (error) {
-    answering.catch(() => undefined)
     // A server that refused a statement is well; anything else may still be on its way.
-    const isWell = isOfServer(error) && !(error instanceof StoreTimeout)
-    client.release(!isWell)
+    client.release(!isOfServer(error))
     throw error
   }
+}
+
+/** Several statements in one text give several results; the last one counts. */
+function rowsOf(answer: unknown): readonly Row[] {
+  const last: unknown = Array.isArray(answer) ? answer.at(-1) : answer
+  const hasRows = typeof last === 'object' && last !== null && 'rows' in last
+  return hasRows && Array.isArray(last.rows) ? last.rows : []
 }

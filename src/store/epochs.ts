@@ -53,6 +53,13 @@ const PRUNE: Statement = {
     WHERE EXISTS (SELECT FROM gone)`
 }
 
+const FORGET: Statement = { name: 'tg-forget-replicas', text: 'DELETE FROM tg_replica' }
+
+/** Only for whoever knows that no replica of this database is alive, and lets none start. */
+export async function forgetReplicas(database: Database): Promise<void> {
+  await database.query('api', FORGET, [])
+}
+
 export function createEpochStore(database: Database): EpochStore {
   const write = async (statement: Statement, values: readonly unknown[]) => {
     await database.query('api', statement, values)

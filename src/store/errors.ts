@@ -2,6 +2,7 @@
  * What went wrong with Postgres, in the words of the metrics.
  * Source: https://www.postgresql.org/docs/current/errcodes-appendix.html.
  */
+import { DatabaseError } from 'pg'
 
 /** Not answered in time. */
 export class StoreTimeout extends Error {
@@ -23,6 +24,8 @@ const BY_STATE: readonly (readonly [RegExp, string])[] = [
 
 const BY_ERRNO: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'refused',
+  EHOSTUNREACH: 'refused',
+  ENETUNREACH: 'refused',
   ENOENT: 'refused',
   ENOTFOUND: 'refused',
   EAI_AGAIN: 'refused',
@@ -30,8 +33,6 @@ const BY_ERRNO: Readonly<Record<string, string>> = {
   EPIPE: 'reset',
   ETIMEDOUT: 'timeout'
 }
-
-const STATE = /^[0-9A-Z]{5}$/
 
 /** SQLSTATE, errno, or nothing. */
 function codeOf(error: unknown): string {
@@ -43,17 +44,23 @@ function codeOf(error: unknown): string {
 export function reasonOf(error: unknown): string {
   if (error instanceof StoreTimeout) return 'timeout'
   const code = codeOf(error)
+  if (error instanceof DatabaseError) {
+    return BY_STATE.find(([pattern]) => pattern.test(code))?.[1] ?? 'other'
+  }
   const byErrno = BY_ERRNO[code]
   if (byErrno !== undefined) return byErrno
-  const byState = BY_STATE.find(([pattern]) => STATE.test(code) && pattern.test(code))
-  if (byState) return byState[1]
+  // What the driver finds out by itself has no code.
   const message = error instanceof Error ? error.message : ''
-  if (/terminated|closed/i.test(message)) return 'reset'
-  return /timeout/i.test(message) ? 'timeout' : 'other'
+  if (/timeout/i.test(message)) return 'timeout'
+  return /terminated|closed/i.test(message) ? 'reset' : 'other'
 }
 
 /** The server itself said no to a statement, and the connection is as good as before. */
 export function isOfServer(error: unknown): boolean {
-  const code = codeOf(error)
-  return STATE.test(code) && !/^(?:57P|08|53300)/.test(code) && BY_ERRNO[code] === undefined
+  return error instanceof DatabaseError && !/^(?:57P|08|53300)/.test(codeOf(error))
+}
+
+/** There was no connection, so nothing was sent. */
+export function neverReached(error: unknown): boolean {
+  return ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'].includes(codeOf(error))
 }

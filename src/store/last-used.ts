@@ -27,8 +27,10 @@ const DEADLINE_MS = 2000
 
 const WRITE: Statement = {
   name: 'tg-last-used',
+  // In one order, so that two replicas wait for each other and never both; only tokens that exist.
   text: `INSERT INTO tg_last_use (token_id, used_at)
-    SELECT id, to_timestamp(ms / 1000) FROM unnest($1::uuid[], $2::float8[]) AS u (id, ms) ORDER BY id
+    SELECT t.id, to_timestamp(u.ms / 1000)
+    FROM unnest($1::uuid[], $2::float8[]) AS u (id, ms) JOIN tg_token t ON t.id = u.id ORDER BY t.id
     ON CONFLICT (token_id) DO UPDATE SET used_at = greatest(tg_last_use.used_at, excluded.used_at)`
 }
 

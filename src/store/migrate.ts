@@ -41,20 +41,25 @@ interface Migration {
 }
 
 const FOLDER = join(import.meta.dirname, 'migrations')
+/** Another replica may be at it, and a change of a large table takes its time. */
+const MIGRATION_MS = 600_000
 /** Any number will do that nobody else locks: "tollgate" as ASCII, cut to 63 bits. */
 const LOCK = '8390044758044271717'
 
-/** Brings the schema up to date and gives how many files that took. Throws SchemaTooNew. */
+/**
+ * Brings the schema up to date and gives how many files that took. Throws SchemaTooNew, SchemaChanged
+ * and Fault TOKEN_STORE_UNAVAILABLE; nothing is half done then.
+ */
 export async function migrate(database: Database, { leaseMs }: MigrateOptions): Promise<number> {
   const migrations = readMigrations()
   return database.session(async run => {
     await run('BEGIN')
-    await run(`SELECT pg_advisory_xact_lock(${LOCK})`)
+    await run(`SELECT pg_advisory_xact_lock(${LOCK})`, [], MIGRATION_MS)
     await run(`CREATE TABLE IF NOT EXISTS tg_migration (version int PRIMARY KEY, file text NOT NULL,
       checksum text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())`)
     const missing = findMissing(migrations, await readApplied(run))
     for (const { version, file, text, checksum } of missing) {
-      await run(text)
+      await run(text, undefined, MIGRATION_MS)
       const values = [version, file, checksum]
       await run('INSERT INTO tg_migration (version, file, checksum) VALUES ($1, $2, $3)', values)
     }
@@ -66,7 +71,7 @@ export async function migrate(database: Database, { leaseMs }: MigrateOptions): 
   })
 }
 
-/** `old`: `migrate` has something to do. Throws SchemaTooNew. */
+/** `old`: `migrate` has something to do. Throws what `migrate` throws. */
 export async function schemaState(database: Database): Promise<SchemaState> {
   return database.session(async run => {
     const [row] = await run(`SELECT to_regclass('tg_migration') IS NOT NULL AS is_there`)

@@ -7,7 +7,7 @@ import { Fault } from '../core/decision.ts'
 import type { Actor, Change, NewToken, TokenStore } from '../core/ports.ts'
 import { digestBytes } from '../core/token.ts'
 import type { Database, Row, Statement } from './database.ts'
-import { isOfServer } from './errors.ts'
+import { isOfServer, neverReached } from './errors.ts'
 import { TOKEN_COLUMNS, toNumber, toText, toTexts, toTokenRow } from './row.ts'
 
 const CREATE: Statement = {
@@ -121,11 +121,4 @@ function valuesOf(token: NewToken): readonly unknown[] {
     expires && 'inDays' in expires ? expires.inDays : null,
     expires && 'atMs' in expires ? expires.atMs : null
   ]
-}
-
-/** There was no connection, so nothing was sent. */
-function neverReached(cause: unknown): boolean {
-  if (!(cause instanceof Error)) return false
-  const code = 'code' in cause ? String(cause.code) : ''
-  return ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'].includes(code)
 }

@@ -75,24 +75,53 @@ CREATE INDEX tg_audit_at ON tg_audit (at);
 
 CREATE FUNCTION tg_refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+  IF TG_OP = 'DELETE' AND current_setting('tollgate.is_pruning', true) = 'on' THEN
+    RETURN NULL;
+  END IF;
   RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'insufficient_privilege';
 END $$;
 CREATE TRIGGER tg_audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tg_audit
   FOR EACH STATEMENT EXECUTE FUNCTION tg_refuse_audit_change();
+
+-- The one way out of the trail, for rows older than 30 days at least. Gives how many went: a batch at a
+-- time, so that nobody waits for it; none while another one is at it. It runs as the owner of the
+-- trail, because the gate's role may add to it and no more.
+CREATE FUNCTION tg_audit_prune(keep_days int, most int DEFAULT 10000) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+  pruned int;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(8390044758044271718) THEN
+    RETURN 0;
+  END IF;
+  PERFORM set_config('tollgate.is_pruning', 'on', true);
+  DELETE FROM tg_audit WHERE id IN (SELECT a.id FROM tg_audit a
+    WHERE a.at < clock_timestamp() - make_interval(days => greatest(keep_days, 30))
+    ORDER BY a.at LIMIT most);
+  GET DIAGNOSTICS pruned = ROW_COUNT;
+  PERFORM set_config('tollgate.is_pruning', '', true);
+  RETURN pruned;
+END $$;
+DO $$
+BEGIN
+  -- Nobody's temporary table can pass for the trail.
+  EXECUTE format('ALTER FUNCTION tg_audit_prune SET search_path = %I, pg_temp', current_schema());
+END $$;
 
 -- Who makes the changes of this transaction. Without it, it is SQL by hand.
 CREATE FUNCTION tg_set_actor(kind text, id text, ip text, request_id text) RETURNS void
 LANGUAGE sql AS $$
   SELECT set_config('tollgate.actor_kind', kind, true),
     set_config('tollgate.actor_id', coalesce(id, ''), true),
-    set_config('tollgate.actor_ip', coalesce(ip, ''), true),
+    -- A link-local address names its interface, which is none of an address.
+    set_config('tollgate.actor_ip', split_part(coalesce(ip, ''), '%', 1), true),
     set_config('tollgate.request_id', coalesce(request_id, ''), true),
     -- A revocation that was answered must not be lost with the server that answered it.
     set_config('synchronous_commit', 'on', true)
 $$;
 
 -- What the trail keeps of a token: never its digest.
-CREATE FUNCTION tg_describe(t tg_token) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION tg_describe(t tg_token) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('name', t.name, 'scopes', t.scopes, 'repositories', t.repositories,
     'expiresAt', t.expires_at, 'requireSignature', t.require_signature, 'userId', t.user_id,
     'orgId', t.org_id)
@@ -166,6 +195,7 @@ CREATE FUNCTION tg_after_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM tg_announce('all', '{}');
   PERFORM tg_audit_token('token.deleted', NULL, NULL, '{"all": true}');
+  DELETE FROM tg_last_use;
   RETURN NULL;
 END $$;
 
@@ -220,11 +250,15 @@ BEGIN
     RAISE EXCEPTION 'no filter: this would revoke every token' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   PERFORM tg_set_actor(actor[1], actor[2], actor[3], actor[4]);
-  WITH done AS (
-    UPDATE tg_token t SET revoked_at = clock_timestamp() WHERE t.revoked_at IS NULL
+  -- Locked in one order, so that two at once wait for each other and never both.
+  WITH meant AS (
+    SELECT t.id FROM tg_token t WHERE t.revoked_at IS NULL
       AND (given_user IS NULL OR t.user_id = given_user) AND (given_org IS NULL OR t.org_id = given_org)
       AND (before_ms IS NULL OR t.created_at < to_timestamp(before_ms / 1000))
-    RETURNING t.id
+    ORDER BY t.id FOR UPDATE
+  ), done AS (
+    UPDATE tg_token t SET revoked_at = clock_timestamp() FROM meant
+    WHERE t.id = meant.id AND t.revoked_at IS NULL RETURNING t.id
   ) SELECT coalesce(array_agg(id), '{}') INTO revoked FROM done;
   RETURN QUERY SELECT revoked, e.seq, e.wait_ms, tg_history() FROM tg_epoch e;
 END $$;
