@@ -37,7 +37,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
       'node:crypto',
       'node:path',
       'node:events',
-      'node:net'
+      'node:timers'
     ]
   },
   proxy: {
@@ -73,12 +73,11 @@ const TABLE: Readonly<Record<string, Allowed>> = {
     ],
     packages: [
       'commander',
-      'yaml',
       'node:fs',
       'node:crypto',
       'node:path',
       'node:os',
-      'node:process'
+      'node:net'
     ]
   },
   'stores.ts': {

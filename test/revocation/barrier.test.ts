@@ -194,8 +194,8 @@ t.test('a change that is gone after the deadline is not confirmed', async t => {
     const receipt = barrier.wait(database.revoke(row)).catch((thrown: unknown) => thrown)
     await time.advance(DEADLINE_MS)
     const fault = await receipt
-    t.ok(fault instanceof Fault)
-    t.match(fault, { code: 'REVOCATION_UNCONFIRMED', status: 503, cause: Error })
+    t.match(fault, { code: 'REVOCATION_UNCONFIRMED', status: 503 })
+    t.ok(fault instanceof Fault && fault.cause instanceof Error)
     t.equal(recorder.total('barriers_total', 'unconfirmed'), 1)
   }
 })

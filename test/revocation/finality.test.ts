@@ -70,8 +70,9 @@ t.test('a row that is gone meanwhile needs no repair', async t => {
   const again = await afterLostCommit()
   const held = again.database.hold('lookUp')
   const answer = again.tokens.find(row.digest)
+  const reply = await held
   again.database.state.rows.clear()
-  await (await held).release()
+  await reply.release()
   t.match(await answer, { row: { revokedAtMs: Number } })
   t.equal(again.database.count('revoke'), 1)
   t.equal(again.nudge.announced.length, 0)
