@@ -5,21 +5,31 @@
  */
 import { type Denial, deny } from './decision.ts'
 import type { Head } from './head.ts'
+import { foldName } from './identity.ts'
 
-/** 16 bytes in base64. */
+/** 16 bytes in base64; the last digit has four spare bits, which are zero. */
 const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/
 
 /** Only for a request that wants one, on a rule that allows it. */
 export function denyHandshake(head: Head): Denial | undefined {
   const hasBody = head.isChunked || (head.contentLength ?? 0) > 0
   const isPlain = head.method === 'GET' && head.httpVersion === '1.1' && !hasBody
-  const [key, ...moreKeys] = valuesOf(head, 'sec-websocket-key')
-  const [version, ...moreVersions] = valuesOf(head, 'sec-websocket-version')
-  const isOne = moreKeys.length === 0 && moreVersions.length === 0
+  // Together with another protocol it would be a choice, and the other side might make another one.
+  const isOne = onlyValue(head, 'upgrade')?.toLowerCase() === 'websocket'
+  const key = onlyValue(head, 'sec-websocket-key')
+  const version = onlyValue(head, 'sec-websocket-version')
   if (isPlain && isOne && version === '13' && KEY.test(key ?? '')) return undefined
   return deny('MALFORMED_REQUEST', { reason: 'handshake' })
 }
 
-function valuesOf({ rawHeaders }: Head, name: string): readonly string[] {
-  return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name)
+/** Undefined: not there, or twice, or in a spelling that some servers read as this one. */
+function onlyValue({ rawHeaders }: Head, name: string): string | undefined {
+  let found: string | undefined
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const sent = rawHeaders[i] ?? ''
+    if (foldName(sent) !== name) continue
+    if (found !== undefined || sent.toLowerCase() !== name) return undefined
+    found = rawHeaders[i + 1]
+  }
+  return found
 }

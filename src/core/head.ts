@@ -24,6 +24,7 @@ export interface Head {
   readonly contentEncoding: string | undefined
   readonly contentLength: number | undefined
   readonly isChunked: boolean
+  /** A client of HTTP/1.0 would not understand the 100, whatever it sent. */
   readonly expectsContinue: boolean
   readonly orgId: string | undefined
   /** Undefined: not sent; empty text: sent empty. */
@@ -93,7 +94,7 @@ export function readHead(raw: RawHead): Head | Denial {
     contentType: single.get('content-type'),
     contentEncoding: single.get('content-encoding'),
     ...framing,
-    expectsContinue: expect !== undefined,
+    expectsContinue: expect !== undefined && httpVersion === '1.1',
     orgId: single.get('x-org-id'),
     signature: single.get('x-cli-signature'),
     timestamp: single.get('x-cli-timestamp'),

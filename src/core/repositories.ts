@@ -108,11 +108,19 @@ function decodeForm(text: string): string | undefined {
   }
 }
 
-/** The name itself, in another case, or with what some servers read as a path behind it. */
+/** The name itself, in another case, or with what some servers read as a path or cut off behind it. */
 function isLike(key: string, name: string): boolean {
-  const folded = key.trim().toLowerCase()
-  const wanted = name.toLowerCase()
-  return folded === wanted || folded.startsWith(`${wanted}[`) || folded.startsWith(`${wanted}.`)
+  const folded = foldCase(key.trim())
+  const wanted = foldCase(name)
+  return folded.startsWith(wanted) && /^(?:$|[[.\0])/.test(folded.slice(wanted.length))
+}
+
+/**
+ * The same for all names that some reader takes for one. Down alone is not enough: a long s is
+ * lower-case, and servers that match names without case read it as an `s`.
+ */
+function foldCase(name: string): string {
+  return name.toUpperCase().toLowerCase()
 }
 
 const JSON_TYPE = /^application\/json[\t ]*(?:;[\t ]*charset=(?:utf-8|"utf-8")[\t ]*)?$/i
@@ -127,9 +135,10 @@ export function denyBodyRepositories(
   const hasUpstream = leavesToUpstream(bindings)
   const object = body.length === 0 ? new Map<string, unknown>() : readObject(head, body)
   if ('kind' in object) return object
-  for (const { kind, name } of bindings.filter(binding => 'name' in binding)) {
-    if (kind !== 'body' && kind !== 'body-list') continue
-    const refused = denyMember({ kind, name }, object, { allowed, hasUpstream })
+  for (const binding of bindings) {
+    if (binding.kind !== 'body' && binding.kind !== 'body-list') continue
+    const member = { name: binding.name, isList: binding.kind === 'body-list' }
+    const refused = denyMember(member, object, { allowed, hasUpstream })
     if (refused) return refused
   }
   return undefined
@@ -150,18 +159,16 @@ function readObject(head: Head, body: Uint8Array): ReadonlyMap<string, unknown> 
 const MOST_IDS = 100
 
 function denyMember(
-  { kind, name }: { readonly kind: 'body' | 'body-list'; readonly name: string },
+  { name, isList }: { readonly name: string; readonly isList: boolean },
   object: ReadonlyMap<string, unknown>,
   asked: Pick<Asked, 'allowed' | 'hasUpstream'>
 ): Denial | undefined {
-  const folded = name.toLowerCase()
-  const twins = [...object.keys()].filter(key => key.toLowerCase() === folded)
+  const folded = foldCase(name)
+  const twins = [...object.keys()].filter(key => foldCase(key) === folded)
   if (twins.some(key => key !== name)) return ambiguous('body-twins')
   const value = object.get(name) ?? undefined
   if (value === undefined) return denyValue(undefined, asked)
-  if (kind === 'body') {
-    return typeof value === 'string' ? denyValue(value, asked) : ambiguous('body-type')
-  }
+  if (!isList) return typeof value === 'string' ? denyValue(value, asked) : ambiguous('body-type')
   if (!isTextList(value) || value.length > MOST_IDS) return ambiguous('body-type')
   if (value.length === 0) return denyValue(undefined, asked)
   return value.map(id => denyValue(id, asked)).find(refused => refused !== undefined)

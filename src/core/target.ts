@@ -24,10 +24,11 @@ export interface Target {
   readonly segments: readonly string[]
 }
 
-/** The characters that stand for themselves in a path; `;` and `%` do not. */
-const PLAIN_PATH = /^[A-Za-z0-9\-._~!$&'()*+,:=@/]*$/
-const PATH_BYTES = /^[A-Za-z0-9\-._~!$&'()*+,:=@/%]*$/
-const DOT_SEGMENT = /\/\.\.?(?=\/|$)/
+/**
+ * Segments of these characters, none empty, `.` or `..`, one last slash allowed. `%` is among them
+ * and looked at again. No character has two places to go, so a hostile text is read once as well.
+ */
+const PATH = /^\/(?:(?!\.\.?(?:\/|$))[A-Za-z0-9\-._~!$&'()*+,:=@%]+(?:\/|$))*$/
 /** Visible ASCII without `#`, and whole escapes. */
 const QUERY = /^(?:[\x21\x22\x24\x26-\x7e]|%[0-9A-Fa-f]{2})*$/
 
@@ -36,20 +37,14 @@ export function readTarget(raw: string): Target | Denial {
   const mark = raw.indexOf('?')
   const path = mark < 0 ? raw : raw.slice(0, mark)
   const query = mark < 0 ? undefined : raw.slice(mark + 1)
-  if (!isCanonicalPath(path) || (query !== undefined && !QUERY.test(query))) {
-    return deny('MALFORMED_REQUEST', { reason: 'target' })
-  }
   const fields = { raw, path, query, segments: split(path) }
-  return isTarget(fields) ? fields : deny('MALFORMED_REQUEST', { reason: 'target' })
+  return isCanonical(fields) ? fields : deny('MALFORMED_REQUEST', { reason: 'target' })
 }
 
-function isTarget(fields: Omit<Target, typeof canonical>): fields is Target {
-  return fields.path.startsWith('/')
-}
-
-function isCanonicalPath(path: string): boolean {
-  if (!path.startsWith('/') || path.includes('//') || DOT_SEGMENT.test(path)) return false
-  return path.includes('%') ? PATH_BYTES.test(path) && hasGoodEscapes(path) : PLAIN_PATH.test(path)
+function isCanonical(fields: Omit<Target, typeof canonical>): fields is Target {
+  const { path, query } = fields
+  if (!PATH.test(path) || (path.includes('%') && !hasGoodEscapes(path))) return false
+  return query === undefined || QUERY.test(query)
 }
 
 function split(path: string): readonly string[] {

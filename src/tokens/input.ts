@@ -116,6 +116,9 @@ function parseFields(bytes: Uint8Array): Fields | Denial {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return new Map(Object.entries(value))
   }
+  if ('problem' in parsed && parsed.problem === 'unsafe-member') {
+    return denyFields([{ field: '__proto__', message: 'is not a known field' }])
+  }
   return denyFields([
     { field: 'body', message: 'must be one JSON object in UTF-8, with no member twice' }
   ])
