@@ -1,0 +1,144 @@
+/** The first minute: one command, and what its banner says works when it is pasted. */
+import { execFile } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { call, freePort, runTollgate, startGate } from '../support/gate.ts'
+
+const run = promisify(execFile)
+const ROOT = join(import.meta.dirname, '../..')
+
+/** An empty folder with the project's route file, as after a clone. */
+function makeFolder(t: { teardown(run: () => unknown): void }): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tollgate-start-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  cpSync(join(ROOT, 'config'), join(folder, 'config'), { recursive: true })
+  return folder
+}
+
+/** The gate without anything configured; JWT_SECRET too is left to it. */
+async function startEmbedded(t: { teardown(run: () => unknown): void }, cwd: string) {
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const { child, output } = runTollgate({
+    cwd,
+    env: { PORT: `${port}`, ADMIN_PORT: `${adminPort}` }
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  while (!output().includes('Ctrl-C ends it.')) {
+    if (child.exitCode !== null) throw new Error(output())
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  return { port, adminPort, child, output, exited }
+}
+
+t.test('with nothing configured every line of the banner works', async t => {
+  const folder = makeFolder(t)
+  const { port, child, output, exited } = await startEmbedded(t, folder)
+  for (const part of [
+    'Database',
+    'Nonce store',
+    'Upstream',
+    'User JWTs',
+    'Demo JWT',
+    'Demo token'
+  ]) {
+    t.match(output(), new RegExp(`^${part} +\\S`, 'm'), part)
+  }
+  const lines = output().split('\n')
+  const commands = lines.flatMap((line, i) => {
+    const status = /: (\d{3})/.exec(lines[i - 1] ?? '')?.[1]
+    return line.startsWith('  curl ') && status ? [{ command: line.trim(), status }] : []
+  })
+  t.same(
+    commands.map(({ status }) => status),
+    ['200', '401', '200', '201', '200']
+  )
+  for (const { command, status } of commands) {
+    const { stdout } = await run('bash', ['-c', command.replace('curl -i', 'curl -sS -i')])
+    t.match(stdout, `HTTP/1.1 ${status} `, command.replaceAll(/Bearer \S+/g, 'Bearer …'))
+  }
+  const token = /^Demo token +(ci_\w{36})$/m.exec(output())?.[1]
+  const after = await call(`http://127.0.0.1:${port}/api/scans/dashboard`, { bearer: token })
+  t.equal(after.status, 401, 'the last line of the banner has revoked it')
+  child.kill('SIGINT')
+  t.same(await exited, [0, null], 'Ctrl-C ends it with exit code 0')
+  t.notOk(existsSync(join(folder, '.tollgate/postgres.pid')), 'the folder is free again')
+})
+
+t.test('what was kept in .tollgate/ outlives a restart, and has one user at a time', async t => {
+  const folder = makeFolder(t)
+  const first = await startEmbedded(t, folder)
+  const jwt = /^Demo JWT +(\S+)$/m.exec(first.output())?.[1]
+  const tokens = (port: number) => `http://127.0.0.1:${port}/api/auth/cli-tokens`
+  const made = await call(tokens(first.port), {
+    method: 'POST',
+    bearer: jwt,
+    body: { name: 'mine' }
+  })
+  t.equal(made.status, 201)
+  const second = runTollgate({ cwd: folder, args: ['tokens', 'list'] })
+  t.same(await once(second.child, 'exit'), [3, null])
+  t.match(second.output(), /in use by process \d+/)
+  first.child.kill('SIGTERM')
+  t.same(await first.exited, [0, null])
+
+  const again = await startEmbedded(t, folder)
+  const bearer = String(made.json['token'])
+  const used = await call(`http://127.0.0.1:${again.port}/api/scans/dashboard`, { bearer })
+  t.equal(used.status, 200, 'the token of before')
+  t.equal((await call(tokens(again.port), { bearer: jwt })).status, 200, 'the JWT of before')
+  const secret = readFileSync(join(folder, '.tollgate/jwt-secret'), 'utf8').trim()
+  t.notMatch(first.output() + again.output(), secret, 'the secret is printed nowhere')
+  again.child.kill('SIGTERM')
+  await again.exited
+})
+
+t.test('what is wrong is said before anything starts, all of it, with exit code 2', async t => {
+  const folder = makeFolder(t)
+  const cases = [
+    [{ PORT: 'eighty', LEASE_MS: '1', JWT_SECRET: 'short' }, [/PORT /, /LEASE_MS /, /JWT_SECRET /]],
+    [{ ROUTES_FILE: 'nothing.yaml' }, [/nothing\.yaml:1:1 .*include/]],
+    [{ TRUSTED_PROXIES: '0.0.0.0/0' }, [/TRUSTED_PROXIES .*trusts every address/]],
+    [
+      { NODE_ENV: 'production' },
+      [/DATABASE_URL must be set/, /REDIS_URL must be set/, /UPSTREAM_URL must/, /JWT_SECRET or/]
+    ],
+    [{ REDIS_URL: 'redis://a,b' }, [/REDIS_URL: expected/]]
+  ] as const
+  for (const [env, says] of cases) {
+    const { child, output } = runTollgate({
+      cwd: folder,
+      env: { PORT: '0', ADMIN_PORT: '0', ...env }
+    })
+    t.same(await once(child, 'exit'), [2, null], JSON.stringify(env))
+    for (const pattern of says) t.match(output(), pattern)
+    t.notMatch(output(), /\n {4}at /, 'no stack trace')
+  }
+})
+
+t.test('a taken port is a sentence', async t => {
+  const folder = makeFolder(t)
+  const server = createServer()
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : 0
+  const { child, output } = runTollgate({ cwd: folder, env: { PORT: `${port}`, ADMIN_PORT: '0' } })
+  t.same(await once(child, 'exit'), [2, null])
+  t.match(output(), `127.0.0.1:${port} is taken by another process`)
+  t.notMatch(output(), /\n {4}at /)
+})
+
+t.test('in production the embedded parts step in when they are asked for', async t => {
+  const gate = await startGate({
+    cwd: makeFolder(t),
+    env: { NODE_ENV: 'production', TOLLGATE_ALLOW_EMBEDDED: 'true' }
+  })
+  t.equal((await call(`${gate.url}/api/scans/dashboard`)).status, 401)
+  t.equal(await gate.stop(), 0)
+})
