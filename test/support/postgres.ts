@@ -5,7 +5,17 @@
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -24,6 +34,8 @@ export interface PostgresServer {
   createDatabase(options?: { isEmpty?: boolean }): Promise<TestDatabase>
   /** SIGKILL of the server and all its processes. */
   kill(): Promise<void>
+  /** A shutdown that breaks connections off and loses nothing. */
+  stop(): Promise<void>
   /** SIGSTOP: connections stay open, nothing is answered. */
   pause(): void
   resume(): void
@@ -57,45 +69,46 @@ export async function startPostgres(t: Teardown): Promise<PostgresServer> {
   const data = join(folder, 'data')
   if (user) chownSync(folder, user.uid, user.gid)
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const initArgs = [
-    '-D',
-    data,
-    '-U',
-    'tollgate',
-    '-A',
-    'trust',
-    '-E',
-    'UTF8',
-    '--no-sync',
-    '--locale=C'
-  ]
-  execFileSync(join(binaries, 'initdb'), initArgs, { ...user, stdio: 'pipe' })
-  const port = await freePort()
+  const fresh = ['-U', 'tollgate', '-A', 'trust', '-E', 'UTF8', '--no-sync', '--locale=C']
+  execFileSync(join(binaries, 'initdb'), ['-D', data, ...fresh], { ...user, stdio: 'pipe' })
+  let port = 0
   let child: ChildProcess | undefined
   const start = async () => {
     child = launch({ binaries, data, folder, port, user })
-    await until(() => canConnect(port))
+    await ready(child, port, folder)
   }
-  const kill = async () => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
+  const end = async (signal: NodeJS.Signals) => {
+    if (!child || hasEnded(child)) return
+    // Waiting for it must keep this process running, and nothing else of it does.
+    child.ref()
     const exited = once(child, 'exit')
-    signalAll(child, 'SIGKILL')
+    if (signal === 'SIGKILL') signalAll(child, signal)
+    else child.kill(signal)
     await exited
     rmSync(join(data, 'postmaster.pid'), { force: true })
   }
-  t.teardown(kill)
-  await start()
+  t.teardown(() => end('SIGKILL'))
+  // Another process may take a free port between the look and the start: another port then.
+  for (let triesLeft = 5; triesLeft > 0; triesLeft--) {
+    port = await freePort()
+    try {
+      await start()
+      break
+    } catch (cause) {
+      if (triesLeft === 1) throw cause
+    }
+  }
+  let template: Promise<void> | undefined
   let count = 0
-  let hasTemplate = false
   return {
     port,
-    kill,
+    kill: () => end('SIGKILL'),
+    stop: () => end('SIGINT'),
     start,
     pause: () => child && signalAll(child, 'SIGSTOP'),
     resume: () => child && signalAll(child, 'SIGCONT'),
     async createDatabase({ isEmpty = false } = {}) {
-      if (!isEmpty && !hasTemplate) await makeTemplate(port)
-      hasTemplate ||= !isEmpty
+      if (!isEmpty) await (template ??= makeTemplate(port))
       count += 1
       const name = `test_${count}`
       await runOn(
@@ -156,11 +169,13 @@ function launch({ binaries, data, folder, port, user }: Launch): ChildProcess {
     'max_connections=100',
     'shared_buffers=64MB'
   ].flatMap(setting => ['-c', setting])
+  const log = openSync(join(folder, 'log'), 'a')
   const child = spawn(join(binaries, 'postgres'), ['-D', data, ...settings], {
     ...user,
     detached: true,
-    stdio: 'ignore'
+    stdio: ['ignore', log, log]
   })
+  closeSync(log)
   const guard = `read -r _; kill -CONT -${child.pid}; kill -KILL -${child.pid} 2>/dev/null; rm -rf ${folder}`
   const guardian = spawn('sh', ['-c', guard], {
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -193,21 +208,29 @@ function childrenOf(pid: number): readonly number[] {
   return stdout.split('\n').flatMap(line => (line.trim() === '' ? [] : [Number(line)]))
 }
 
-async function canConnect(port: number): Promise<boolean> {
+/** And not another server that has got the port. */
+async function isServing(port: number, data: string): Promise<boolean> {
   try {
-    await runOn(port, 'postgres', 'SELECT 1')
-    return true
+    const [row] = await runOn(port, 'postgres', 'SHOW data_directory')
+    return row?.['data_directory'] === data
   } catch {
     return false
   }
 }
 
-async function until(isSo: () => Promise<boolean>): Promise<void> {
+/** Rejects with the server's own words when it ends before it is ready. */
+async function ready(child: ChildProcess, port: number, folder: string): Promise<void> {
   const deadline = performance.now() + READY_DEADLINE_MS
-  while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error('Postgres did not become ready')
+  while (!(await isServing(port, join(folder, 'data')))) {
+    if (hasEnded(child) || performance.now() > deadline) {
+      throw new Error(`Postgres did not become ready: ${readFileSync(join(folder, 'log'), 'utf8')}`)
+    }
     await sleep(20)
   }
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null
 }
 
 /** Postgres refuses to run as root; undefined: as whoever runs the tests. */
@@ -223,10 +246,12 @@ function findBinaries(): string {
   const found = lookForBinaries()
   if (found !== undefined) return found
   if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-    execFileSync('apt-get', ['update', '-qq'], { env, stdio: 'ignore' })
-    const args = ['install', '-y', '-qq', '--no-install-recommends', 'postgresql']
-    execFileSync('apt-get', args, { env, stdio: 'ignore' })
+    // No cluster of its own is started; several test files may come here at once: apt waits.
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+    const options = ['-o', 'DPkg::Lock::Timeout=120', '-qq']
+    execFileSync('apt-get', [...options, 'update'], { env, stdio: 'ignore' })
+    const install = ['-y', '--no-install-recommends', 'install', 'postgresql']
+    execFileSync('apt-get', [...options, ...install], { env, stdio: 'ignore' })
   }
   const installed = lookForBinaries()
   if (installed === undefined) {
