@@ -28,8 +28,11 @@ export interface Database extends AsyncDisposable {
     values: readonly unknown[],
     deadlineMs?: number
   ): Promise<readonly Row[]>
-  /** Several statements on one connection, which is closed if any fails: with a Fault, too. */
-  session<T>(work: (run: Run) => Promise<T>): Promise<T>
+  /**
+   * Several statements on one connection, which is closed if any fails: with a Fault, too. So it is
+   * when the signal ends the wait for it or for an answer.
+   */
+  session<T>(work: (run: Run) => Promise<T>, signal?: AbortSignal): Promise<T>
 }
 
 /** Text without parameters may hold several statements. */
@@ -77,8 +80,12 @@ export function openDatabase(options: DatabaseOptions): Database {
   const poolOf = (op: Operation) => (op === 'poll' ? poll : op === 'lookup' ? lookup : rest)
 
   /** The deadline covers all of the work, the wait for a connection too. */
-  async function within<T>(deadlineMs: number, work: (deadline: Deadline) => Promise<T>) {
-    const deadline = startDeadline(isEmbedded ? Infinity : deadlineMs)
+  async function within<T>(
+    deadlineMs: number,
+    work: (deadline: Deadline) => Promise<T>,
+    signal?: AbortSignal
+  ): Promise<T> {
+    const deadline = isEmbedded ? NO_DEADLINE : startDeadline(deadlineMs, signal)
     try {
       const result = await work(deadline)
       observer.gauge('store_up', 1, POSTGRES)
@@ -105,12 +112,15 @@ export function openDatabase(options: DatabaseOptions): Database {
         observer.measure('store_seconds', seconds, { ...POSTGRES, op })
       }
     },
-    async session(work) {
-      const client = await within(STATEMENT_MS, deadline => connect(rest, deadline))
+    async session(work, signal) {
+      const client = await within(STATEMENT_MS, deadline => connect(rest, deadline), signal)
       try {
         const result = await work((text, values, deadlineMs = STATEMENT_MS) =>
-          within(deadlineMs, async deadline =>
-            rowsOf(await deadline.race(client.query<Row>(text, values && [...values])))
+          within(
+            deadlineMs,
+            async deadline =>
+              rowsOf(await deadline.race(client.query<Row>(text, values && [...values]))),
+            signal
           )
         )
         client.release()
@@ -129,19 +139,26 @@ export function openDatabase(options: DatabaseOptions): Database {
 const POSTGRES = { store: 'postgres' } as const
 
 interface Deadline {
-  /** Rejects with StoreTimeout where the answer is not there in time. */
+  /** Rejects with StoreTimeout where the answer is not there in time, or as the signal says. */
   race<T>(answer: Promise<T>): Promise<T>
   clear(): void
 }
 
-function startDeadline(afterMs: number): Deadline {
-  if (afterMs === Infinity) return { race: answer => answer, clear: () => undefined }
+const NO_DEADLINE: Deadline = { race: answer => answer, clear: () => undefined }
+
+function startDeadline(afterMs: number, signal?: AbortSignal): Deadline {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new StoreTimeout()), afterMs)
+  const callOff = () => late.reject(signal?.reason)
+  signal?.addEventListener('abort', callOff)
+  if (signal?.aborted) callOff()
   late.promise.catch(() => undefined)
   return {
     race: answer => Promise.race([answer, late.promise]),
-    clear: () => clearTimeout(timer)
+    clear: () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', callOff)
+    }
   }
 }
 

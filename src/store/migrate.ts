@@ -11,6 +11,8 @@ import type { Database, Run } from './database.ts'
 export interface MigrateOptions {
   /** First value of the lease in the database, in ms. */
   readonly leaseMs: number
+  /** Ends the wait for another migration, and this one. */
+  readonly signal?: AbortSignal
 }
 
 export class SchemaTooNew extends Error {
@@ -50,10 +52,12 @@ const LOCK = '8390044758044271717'
  * Brings the schema up to date and gives how many files that took. Throws SchemaTooNew, SchemaChanged
  * and Fault TOKEN_STORE_UNAVAILABLE; nothing is half done then.
  */
-export async function migrate(database: Database, { leaseMs }: MigrateOptions): Promise<number> {
+export async function migrate(database: Database, options: MigrateOptions): Promise<number> {
+  const { leaseMs, signal } = options
   const migrations = readMigrations()
   return database.session(async run => {
-    await run('BEGIN')
+    // What was applied is looked at after the lock, not as of the moment the wait for it began.
+    await run('BEGIN ISOLATION LEVEL READ COMMITTED')
     await run(`SELECT pg_advisory_xact_lock(${LOCK})`, [], MIGRATION_MS)
     await run(`CREATE TABLE IF NOT EXISTS tg_migration (version int PRIMARY KEY, file text NOT NULL,
       checksum text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())`)
@@ -68,16 +72,16 @@ export async function migrate(database: Database, { leaseMs }: MigrateOptions): 
     ])
     await run('COMMIT')
     return missing.length
-  })
+  }, signal)
 }
 
 /** `old`: `migrate` has something to do. Throws what `migrate` throws. */
-export async function schemaState(database: Database): Promise<SchemaState> {
+export async function schemaState(database: Database, signal?: AbortSignal): Promise<SchemaState> {
   return database.session(async run => {
     const [row] = await run(`SELECT to_regclass('tg_migration') IS NOT NULL AS is_there`)
     if (row?.['is_there'] !== true) return 'old'
     return findMissing(readMigrations(), await readApplied(run)).length > 0 ? 'old' : 'current'
-  })
+  }, signal)
 }
 
 function readMigrations(): readonly Migration[] {

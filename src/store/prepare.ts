@@ -25,13 +25,14 @@ const LONGEST_PAUSE_MS = 5000
 
 /** Resolves when the schema can be used, or the signal says so. Throws SchemaTooNew, SchemaChanged. */
 export async function prepareSchema(database: Database, options: PrepareOptions): Promise<void> {
-  const { isMigrating, leaseMs, log, signal, onState } = options
+  const { log, signal, onState } = options
   let ceilingMs = FIRST_PAUSE_MS
   for (let word: SchemaWord | undefined; !signal.aborted;) {
     const before = word
-    word = await attempt(database, { isMigrating, leaseMs }, cause => {
+    word = await attempt(database, options, cause => {
       if (before !== 'down') log.error('the database cannot be reached', { cause })
     })
+    if (word === undefined) return
     onState(word)
     if (word === 'ok') return
     if (word === 'old' && before !== 'old') log.warn('the schema is old: run `tollgate migrate`')
@@ -41,16 +42,18 @@ export async function prepareSchema(database: Database, options: PrepareOptions)
   }
 }
 
+/** Undefined: called off. */
 async function attempt(
   database: Database,
-  { isMigrating, leaseMs }: Pick<PrepareOptions, 'isMigrating' | 'leaseMs'>,
+  { isMigrating, leaseMs, signal }: PrepareOptions,
   onDown: (cause: unknown) => void
-): Promise<SchemaWord> {
+): Promise<SchemaWord | undefined> {
   try {
-    if (isMigrating) await migrate(database, { leaseMs })
-    return (await schemaState(database)) === 'current' ? 'ok' : 'old'
+    if (isMigrating) await migrate(database, { leaseMs, signal })
+    return (await schemaState(database, signal)) === 'current' ? 'ok' : 'old'
   } catch (thrown) {
     if (!(thrown instanceof Fault)) throw thrown
+    if (signal.aborted) return undefined
     onDown(thrown.cause)
     return 'down'
   }
