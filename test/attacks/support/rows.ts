@@ -1,0 +1,163 @@
+/**
+ * Attacks as rows: the bytes a client writes on a new connection, the answer, and what the service
+ * behind the gate saw of it. After each row a good request gets its answer, no token was logged, and
+ * no host was dialled but that service.
+ */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { type ProxyStart, startProxy, type TestProxy, type TestToken } from '../../support/proxy.ts'
+import { type RawAnswer, sendRaw } from '../../support/raw.ts'
+import type { Recorded } from '../../support/upstream.ts'
+
+export const ROUTES = readFileSync(join(import.meta.dirname, 'routes.yaml'), 'utf8')
+
+/** Header lines; the runner puts the token's text for the word in braces. */
+export const A = 'Authorization: Bearer {A}\r\n'
+export const R = 'Authorization: Bearer {R}\r\n'
+export const J = 'Authorization: Bearer {J}\r\n'
+
+const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1NyJ9.c2lnbmF0dXJl'
+
+export interface Row {
+  readonly name: string
+  readonly send: string | readonly string[]
+  /** Undefined: the connection is closed without an answer. */
+  readonly status: number | undefined
+  /** Of a refusal; the status 400 alone means MALFORMED_REQUEST. A 400 closes the connection. */
+  readonly code?: string
+  readonly message?: string
+  /**
+   * What arrived behind the gate: nothing; one request, with the target and the body as sent; nothing
+   * that is complete.
+   */
+  readonly saw: 0 | 1 | 'none complete'
+  /** Of the request that arrived: all values of these headers, and headers that are not there. */
+  readonly has?: Readonly<Record<string, readonly string[]>>
+  readonly lacks?: readonly string[]
+  /** Its body, where it is not what stands after the head. */
+  readonly body?: string
+}
+
+export interface Range {
+  readonly proxy: TestProxy
+  /** Holds `a:read` for all repositories. */
+  readonly a: TestToken
+  /** Holds `a:read` for `r1`. */
+  readonly r: TestToken
+  readonly jwt: string
+  /** Puts the tokens for the words in braces. */
+  fill(text: string): string
+}
+
+export async function startRange(t: Test, start: Partial<ProxyStart> = {}): Promise<Range> {
+  const users = { [JWT]: { userId: 'u7', orgId: null, expiresAtMs: Date.now() + 3_600_000 } }
+  const proxy = await startProxy(t, { routes: ROUTES, users, ...start })
+  const a = proxy.addToken()
+  const r = proxy.addToken({ repositories: ['r1'] })
+  const fill = (text: string) =>
+    text.replaceAll('{A}', a.text).replaceAll('{R}', r.text).replaceAll('{J}', JWT)
+  watchDials(t, proxy)
+  return { proxy, a, r, jwt: JWT, fill }
+}
+
+/** No request makes the gate open a connection to a host that no operator named. */
+function watchDials(t: Test, proxy: TestProxy): void {
+  const dialled = new Set<string>()
+  const note = (message: unknown) => {
+    if (typeof message !== 'object' || message === null || !('connectParams' in message)) return
+    const { connectParams } = message
+    if (typeof connectParams === 'object' && connectParams !== null && 'host' in connectParams) {
+      dialled.add(String(connectParams.host))
+    }
+  }
+  subscribe('undici:client:beforeConnect', note)
+  t.teardown(() => {
+    unsubscribe('undici:client:beforeConnect', note)
+    const foreign = [...dialled].filter(host => !host.startsWith('127.0.0.1'))
+    if (dialled.size === 0) throw new Error('no connection was noticed at all')
+    if (foreign.length > 0) throw new Error(`dialled ${foreign.join(', ')} for ${proxy.url}`)
+  })
+}
+
+/** A request without a body, on a head of one Host. */
+export function ask(line: string, headers = ''): string {
+  return `${line} HTTP/1.1\r\nHost: g\r\n${headers}\r\n`
+}
+
+export function get(target: string, headers = ''): string {
+  return ask(`GET ${target}`, headers)
+}
+
+export function post(target: string, headers: string, body = ''): string {
+  return `${ask(`POST ${target}`, `${headers}Content-Length: ${body.length}\r\n`)}${body}`
+}
+
+/** Each row in turn, each on a connection of its own. */
+export async function tryRows(t: Test, range: Range, rows: readonly Row[]): Promise<void> {
+  for (const row of rows) await tryRow(t, range, row)
+}
+
+async function tryRow(t: Test, range: Range, row: Row): Promise<void> {
+  const { proxy, fill } = range
+  const { upstream } = proxy
+  const bytes = () => upstream.raw().join('').length
+  const before = { begun: upstream.begun, whole: upstream.requests.length, bytes: bytes() }
+  const parts = (typeof row.send === 'string' ? [row.send] : row.send).map(fill)
+  const isHead = parts.join('').startsWith('HEAD ')
+  const result = await sendRaw(proxy.port, typeof row.send === 'string' ? parts.join('') : parts, {
+    isHead
+  })
+  checkAnswer(t, row, result.answers[0], result.closed)
+  if (isHead) t.match(result.text, /\r\n\r\n$/, `${row.name}: no body`)
+  if (row.saw === 0) t.equal(bytes(), before.bytes, `${row.name}: not one byte went on`)
+  const seen = upstream.requests.slice(before.whole)
+  t.equal(seen.length, row.saw === 1 ? 1 : 0, `${row.name}: whole requests behind the gate`)
+  for (const request of seen) checkSeen(t, row, request, parts.join(''))
+  if (row.saw !== 'none complete') {
+    t.equal(upstream.begun - before.begun, row.saw, `${row.name}: heads behind the gate`)
+  }
+  await tryGood(t, range, row.name)
+  checkLogs(t, range, row.name)
+}
+
+function checkAnswer(t: Test, row: Row, answer: RawAnswer | undefined, closed: boolean): void {
+  const { name, status, message } = row
+  const code = row.code ?? (status === 400 ? 'MALFORMED_REQUEST' : undefined)
+  t.equal(answer?.status, status, `${name}: status`)
+  if (status === undefined || status === 400) t.ok(closed, `${name}: the connection is closed`)
+  if (code !== undefined && !row.send.toString().startsWith('HEAD ')) {
+    t.equal(answer?.json['code'], code, `${name}: code`)
+    t.match(answer?.json['requestId'], /^[\w.-]+$/, `${name}: request id`)
+  }
+  if (message !== undefined) t.equal(answer?.json['message'], message, `${name}: message`)
+}
+
+function checkSeen(t: Test, row: Row, seen: Recorded, sent: string): void {
+  const { name, has = {}, lacks = [] } = row
+  const [method, target] = sent.split(' ')
+  t.same([seen.method, seen.target], [method, target], `${name}: the request line as sent`)
+  const body = row.body ?? sent.slice(sent.indexOf('\r\n\r\n') + 4)
+  t.equal(seen.body.toString('latin1'), body, `${name}: the body`)
+  for (const [header, values] of Object.entries(has)) {
+    t.same(seen.all(header), values, `${name}: ${header}`)
+  }
+  for (const header of lacks) t.same(seen.all(header), [], `${name}: no ${header}`)
+}
+
+/** The gate lives, and a connection of somebody else is not touched. */
+export async function tryGood(t: Test, { proxy, fill }: Range, name: string): Promise<void> {
+  const { answers } = await sendRaw(proxy.port, fill(get('/api/a/good', A)))
+  t.equal(answers[0]?.status, 200, `${name}: a good request afterwards`)
+  t.equal(proxy.upstream.last().target, '/api/a/good', `${name}: it alone went on afterwards`)
+}
+
+function checkLogs(t: Test, { proxy, a, r, jwt }: Range, name: string): void {
+  const logged = `${JSON.stringify(proxy.lines)}${JSON.stringify(proxy.logged)}`
+  const secrets = [a.text, r.text, jwt]
+  t.notOk(
+    secrets.some(secret => logged.includes(secret)),
+    `${name}: no secret was logged`
+  )
+}
