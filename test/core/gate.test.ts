@@ -236,6 +236,23 @@ t.test('public rules and OPTIONS by the file identify nobody', async t => {
   }
 })
 
+t.test('U8, U9: a handshake is judged by its rule, before any credential', async t => {
+  const tunnel = matching({ upgrade: 'websocket', methods: ['GET'] })
+  const upgrade = ['Connection', 'Upgrade', 'Upgrade', 'websocket']
+  const key = ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ==']
+  const handshake = (version: string) => ({
+    method: 'GET',
+    headers: [...upgrade, ...key, 'Sec-WebSocket-Version', version]
+  })
+  t.equal(await decide({ match: tunnel }, handshake('13')), 'permit')
+  t.equal(await decide({ match: tunnel }, handshake('12')), '400 MALFORMED_REQUEST handshake')
+  const nobody = { ...handshake('12'), authorization: undefined }
+  t.equal(await decide({ match: tunnel }, nobody), '400 MALFORMED_REQUEST handshake')
+  t.equal(await decide({ match: tunnel }, { ...nobody, ...handshake('13') }), '401 NO_TOKEN')
+  t.equal(await decide({ match: tunnel }), 'permit', 'a plain request passes as ever')
+  t.equal(await decide({}, handshake('12')), 'permit', 'elsewhere Upgrade is no wish to grant')
+})
+
 t.test('revoked and expired tokens are refused by database time', async t => {
   const revoked = { ...token, revokedAtMs: NOW - 1 }
   t.equal(await decide({ row: revoked }), '401 INVALID_CLI_TOKEN revoked')
