@@ -451,6 +451,12 @@ t.test("the gate's own paths are for users, and no ci_ text is even looked at", 
   t.equal(await decide({ match: own('public') }, { authorization: undefined }), 'own')
 })
 
+t.test('beside the own paths nothing passes, in report mode either', async t => {
+  const reserved: Partial<World> = { match: { kind: 'reserved' } }
+  t.equal(await decide(reserved), '403 ROUTE_DENIED')
+  t.equal(await decide({ ...reserved, mode: 'report' }), '403 ROUTE_DENIED')
+})
+
 t.test('a permit lapses with its lease, its entry, its expiry and its JWT', async t => {
   const held = async (spoiled: Partial<World>, sent: Sent = {}) => {
     const decision = await world(spoiled).gate.decide(request(sent))
