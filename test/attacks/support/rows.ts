@@ -48,7 +48,7 @@ export interface Range {
   readonly r: TestToken
   readonly jwt: string
   /** Puts the tokens for the words in braces. */
-  fill(text: string): string
+  readonly fill: (text: string) => string
 }
 
 export async function startRange(t: Test, start: Partial<ProxyStart> = {}): Promise<Range> {
@@ -144,7 +144,35 @@ function checkSeen(t: Test, row: Row, seen: Recorded, sent: string): void {
     t.same(seen.all(header), values, `${name}: ${header}`)
   }
   for (const header of lacks) t.same(seen.all(header), [], `${name}: no ${header}`)
+  checkNames(t, name, seen)
 }
+
+const OWNER = ['x-ci-auth', 'x-ci-user-id', 'x-ci-scopes', 'x-ci-repositories', 'x-ci-signed']
+const ADDED = ['connection', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']
+/** By `x-ci-auth`: all that the gate says of a caller whose row has no organisation. */
+const IDENTITY: Readonly<Record<string, readonly string[]>> = {
+  none: ['x-ci-auth'],
+  jwt: OWNER,
+  'cli-token': [...OWNER, 'x-ci-token-id', 'x-ci-token-name']
+}
+const OURS_OR_GONE =
+  /^(?:x-(?:cl?i-|forwarded-|client-cert|ssl-client-|real-ip|client-ip)|forwarded|proxy|client-cert|keep-alive|te$|trailer|transfer-encoding|upgrade|http2-|connection|expect)/
+
+/** What holds for every request that goes on, whatever was sent and whatever Connection named. */
+function checkNames(t: Test, name: string, seen: Recorded): void {
+  const [kind = ''] = seen.all('x-ci-auth')
+  const expected = [...ADDED, ...(IDENTITY[kind] ?? [])]
+  // Compared as servers do that fold names.
+  const names = seen.headers.map(([header]) => header.replaceAll(/[_.]/g, '-'))
+  const kept = names.filter(header => OURS_OR_GONE.test(header) && header !== 'x-ci-org-id')
+  const wanted =
+    seen.all('transfer-encoding').length > 0 ? [...expected, 'transfer-encoding'] : expected
+  t.same(kept.toSorted(compare), wanted.toSorted(compare), `${name}: names that only we write`)
+  t.same(seen.all('connection'), ['keep-alive'], `${name}: our own connection`)
+  t.notMatch(seen.all('authorization').join(), 'ci_', `${name}: the token stays here`)
+}
+
+const compare = (a: string, b: string) => (a < b ? -1 : Number(a > b))
 
 /** The gate lives, and a connection of somebody else is not touched. */
 export async function tryGood(t: Test, { proxy, fill }: Range, name: string): Promise<void> {
