@@ -79,6 +79,11 @@ export function openDatabase(options: DatabaseOptions): Database {
   const lookup = isEmbedded ? rest : open(LANES.lookup)
   const poolOf = (op: Operation) => (op === 'poll' ? poll : op === 'lookup' ? lookup : rest)
 
+  const end = async () => {
+    await Promise.all([...new Set([poll, lookup, rest])].map(pool => pool.end()))
+  }
+  let ended: Promise<void> | undefined
+
   /** The deadline covers all of the work, the wait for a connection too. */
   async function within<T>(
     deadlineMs: number,
@@ -130,9 +135,7 @@ export function openDatabase(options: DatabaseOptions): Database {
         throw error
       }
     },
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all([...new Set([poll, lookup, rest])].map(pool => pool.end()))
-    }
+    [Symbol.asyncDispose]: () => (ended ??= end())
   }
 }
 
