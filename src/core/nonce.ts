@@ -25,7 +25,7 @@ export const NONCE_MARKS: readonly string[] = Array.from({ length: BUCKETS }, (_
 /** 128 bits of SHA-256: no two nonces of any tokens share a key. A token's id has no colon. */
 export function nonceKey(tokenId: string, nonce: string): NonceKey {
   const digest = hash('sha256', `${tokenId}:${nonce}`, 'buffer')
-  const bucket = (digest[0] ?? 0) % BUCKETS
+  const bucket = digest.readUInt8(0) % BUCKETS
   return {
     key: `${PREFIX}{${bucket}}:${digest.subarray(0, 16).toString('base64url')}`,
     mark: markOf(bucket)

@@ -80,12 +80,14 @@ function findMemberProblem(text: string): JsonProblem | undefined {
 
 /** Index of the quote that closes the string opened at `from`; past the text where none does. */
 function endOfString(text: string, from: number): number {
-  for (let at = from + 1; ; at++) {
-    at = text.indexOf('"', at)
-    if (at < 0) return text.length
-    // A run of backslashes is counted for the one quote behind it, so never twice.
-    let before = at
-    while (text[before - 1] === '\\') before--
-    if ((at - before) % 2 === 0) return at
-  }
+  let at = text.indexOf('"', from + 1)
+  while (at >= 0 && isEscaped(text, at)) at = text.indexOf('"', at + 1)
+  return at < 0 ? text.length : at
+}
+
+/** A run of backslashes is counted for the one quote behind it, so never twice. */
+function isEscaped(text: string, quote: number): boolean {
+  let first = quote
+  while (text[first - 1] === '\\') first--
+  return (quote - first) % 2 === 1
 }

@@ -68,7 +68,7 @@ function hasGoodEscapes(path: string): boolean {
     return false
   }
   if (decoded.normalize('NFKC') !== decoded || UNSAFE.test(decoded)) return false
-  return (path.match(ESCAPES) ?? []).every(run =>
+  return [...path.matchAll(ESCAPES)].every(([run]) =>
     Array.from(decodeURIComponent(run)).every(char => char > '\u007f' || ESCAPABLE.test(char))
   )
 }

@@ -87,6 +87,7 @@ function world(spoiled: Partial<World> = {}) {
     hash: '0'.repeat(64),
     effectiveScopes: granted => granted
   }
+  const clock = { nowMs: NOW }
   const seen = { counts: [] as string[], claims: 0, lookUps: 0, used: 0, verified: 0 }
   const deps: GateDeps = {
     routes: () => table,
@@ -113,8 +114,8 @@ function world(spoiled: Partial<World> = {}) {
       }
     },
     clock: {
-      nowMs: () => NOW,
-      wallMs: () => NOW + made.skewMs,
+      nowMs: () => clock.nowMs,
+      wallMs: () => clock.nowMs + made.skewMs,
       isTrusted: () => made.skewMs === 0
     },
     observer: {
@@ -129,7 +130,7 @@ function world(spoiled: Partial<World> = {}) {
       body: 'raw-or-canonical'
     }
   }
-  return { gate: createGate(deps), seen }
+  return { gate: createGate(deps), seen, clock }
 }
 
 const NO_BODY: BodyHolder = { hold: async () => new Uint8Array() }
@@ -455,6 +456,18 @@ t.test('beside the own paths nothing passes, in report mode either', async t => 
   const reserved: Partial<World> = { match: { kind: 'reserved' } }
   t.equal(await decide(reserved), '403 ROUTE_DENIED')
   t.equal(await decide({ ...reserved, mode: 'report' }), '403 ROUTE_DENIED')
+})
+
+t.test('a permit holds until its credential expires, while nothing else changes', async t => {
+  for (const sent of [{}, { authorization: 'Bearer ey.J.x' }]) {
+    const { gate, clock } = world()
+    const decision = await gate.decide(request(sent))
+    if (decision.kind !== 'permit') throw new Error('not a permit')
+    clock.nowMs = NOW + HOUR - 1
+    t.equal(decision.lapse(), undefined)
+    clock.nowMs = NOW + HOUR
+    t.equal(decision.lapse(), 'expired')
+  }
 })
 
 t.test('a permit lapses with its lease, its entry, its expiry and its JWT', async t => {
