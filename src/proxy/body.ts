@@ -102,7 +102,9 @@ export class RequestBody implements BodyHolder {
   }
 
   #begin(): void {
-    if (this.#request.headers.expect !== undefined) this.#response.writeContinue()
+    const { headers, httpVersion } = this.#request
+    // An HTTP/1.0 client would take it for its answer.
+    if (headers.expect !== undefined && httpVersion === '1.1') this.#response.writeContinue()
   }
 
   #read(

@@ -133,7 +133,8 @@ export async function userJwt(
 
 export interface Answer {
   readonly status: number
-  readonly headers: Headers
+  /** By lower-case name. */
+  readonly headers: ReadonlyMap<string, string>
   readonly text: string
   /** The parsed body; undefined where it is no JSON. */
   readonly json: Readonly<Record<string, unknown>>
@@ -165,7 +166,7 @@ export async function call(
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
   })
   const text = await answer.text()
-  return { status: answer.status, headers: answer.headers, text, json: parse(text) }
+  return { status: answer.status, headers: new Map(answer.headers), text, json: parse(text) }
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {
