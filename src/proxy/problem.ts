@@ -4,6 +4,7 @@
  * Source: RFC 9110 sections 10.2.3 (Retry-After) and 11.6.1, RFC 6750 section 3, RFC 8288 (Link).
  */
 import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { asFault, type Denial } from '../core/decision.ts'
 import type { OwnAnswer } from '../core/own-routes.ts'
 import type { Log } from '../core/ports.ts'
@@ -69,6 +70,16 @@ function send(exchange: Exchange, frame: Frame, body: Readonly<Record<string, un
   write(exchange, { ...frame, headers }, Buffer.from(text))
 }
 
+const over = new WeakSet<Duplex>()
+
+/**
+ * The last answer of this connection was given. What was read behind that request is no request any
+ * more: where its framing was refused, nobody knows where the next one begins (RFC 9112 section 9.6).
+ */
+export function isOver(socket: Duplex): boolean {
+  return over.has(socket)
+}
+
 /** A refused body up to this size is read and dropped, so that the connection can go on. */
 const DROPPED_BODY_BYTES = 65_536
 
@@ -81,6 +92,7 @@ function write(exchange: Exchange, { status, headers, closes }: Frame, body: Buf
   }
   const isUnread = hasLongBody(request) && !request.complete
   const isLast = closes || isUnread
+  if (isLast) over.add(request.socket)
   response.writeHead(status, {
     ...headers,
     'Content-Length': String(body.length),

@@ -23,7 +23,7 @@ import { createHeldBytes } from './body.ts'
 import { createClientReader } from './client-address.ts'
 import type { Connections } from './connections.ts'
 import { createForward } from './forward.ts'
-import { createAnswers } from './problem.ts'
+import { createAnswers, isOver } from './problem.ts'
 import { refuseUnparsed } from './unparsed.ts'
 import { wantsTunnel } from './tunnel.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -85,6 +85,10 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   })
   app.addHook('onRequest', (request, reply, done) => {
     const { raw, originalUrl } = request
+    if (isOver(raw.socket)) {
+      reply.hijack()
+      return
+    }
     const outcome = admit({ request: raw, response: reply.raw, rawTarget: originalUrl })
     if (outcome === undefined) {
       reply.hijack()

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { deny, type DenialCode } from '../core/decision.ts'
+import { isOver } from './problem.ts'
 
 const CODES: Readonly<Record<string, DenialCode>> = {
   HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
@@ -20,12 +21,25 @@ export function refuseUnparsed(error: Error & { code?: string }, socket: Duplex)
     return
   }
   const current = currentResponse(socket)
-  if (!current) socket.end(refusal(CODES[error.code ?? ''] ?? 'MALFORMED_REQUEST'))
+  const refuse = () => end(socket, refusal(CODES[error.code ?? ''] ?? 'MALFORMED_REQUEST'))
+  if (!current) refuse()
   else if (current.req.complete) {
     // The bytes that are wrong came after that request: it is answered first.
     current.once('close', () => refuseUnparsed(error, socket))
+  } else if (isOver(socket) || current.writableEnded) {
+    // Its head was refused already: that answer is not cut short.
+    current.once('close', () => end(socket)).end()
   } else if (current.headersSent) socket.destroy()
-  else socket.end(refusal(CODES[error.code ?? ''] ?? 'MALFORMED_REQUEST'))
+  else refuse()
+}
+
+const LINGER_MS = 1000
+
+/** A client that does not close its side, too, keeps no connection open. */
+function end(socket: Duplex, text?: string): void {
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+  socket.once('close', () => clearTimeout(timer))
+  socket.end(text)
 }
 
 /** Node keeps the response that is being written on its socket here; it has no other way to ask. */
