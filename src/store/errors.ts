@@ -52,7 +52,7 @@ export function reasonOf(error: unknown): string {
   // What the driver finds out by itself has no code.
   const message = error instanceof Error ? error.message : ''
   if (/timeout/i.test(message)) return 'timeout'
-  return /terminated|closed/i.test(message) ? 'reset' : 'other'
+  return /terminated|closed|not queryable/i.test(message) ? 'reset' : 'other'
 }
 
 /** The server itself said no to a statement, and the connection is as good as before. */

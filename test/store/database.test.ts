@@ -9,6 +9,8 @@ import { startPostgres } from '../support/postgres.ts'
 import { openNew, until } from './open.ts'
 import { createOne, faultOf, made, OPERATOR } from './store-claims.ts'
 
+// The server is broken and waited for again and again.
+t.setTimeout(90_000)
 const server = await startPostgres(t)
 
 const PID = { name: 'pid', text: 'SELECT pg_backend_pid() AS pid' } as const
