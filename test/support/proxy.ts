@@ -28,8 +28,8 @@ export interface TestProxy extends AsyncDisposable {
   readonly lines: readonly AccessLine[]
   readonly counts: ReadonlyMap<string, number>
   readonly logged: readonly (readonly [string, LogFields | undefined])[]
-  /** A row as the database would hold it. */
-  addToken(row?: Partial<TokenRow>): TestToken
+  /** A row as the database would hold it; of a new token, or of this one. */
+  addToken(row?: Partial<TokenRow>, text?: string): TestToken
   /** As if the database had changed it: cached rows are dropped, streams are told. */
   changeToken(token: TestToken, row: Partial<TokenRow>): void
   revoke(token: TestToken): void
@@ -136,8 +136,7 @@ export async function startProxy(
     lines,
     counts,
     logged,
-    addToken(row = {}) {
-      const text = makeToken(n => crypto.getRandomValues(new Uint8Array(n)))
+    addToken(row = {}, text = makeToken(n => crypto.getRandomValues(new Uint8Array(n)))) {
       const digest = digestToken(text)
       const id = crypto.randomUUID()
       rows.set(digest, { row: { ...fullRow(id, digest), ...row } })
