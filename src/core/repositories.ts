@@ -112,6 +112,8 @@ function decodeForm(text: string): string | undefined {
 function isLike(key: string, name: string): boolean {
   const folded = foldCase(key.trim())
   const wanted = foldCase(name)
+  // PHP writes these as underscores into its variables.
+  if (folded.replaceAll(/[. ]/g, '_') === wanted) return true
   return folded.startsWith(wanted) && /^(?:$|[[.\0])/.test(folded.slice(wanted.length))
 }
 
