@@ -108,6 +108,10 @@ t.test('P30: a query that servers read differently is malformed', async t => {
   }
   const bindings: readonly Binding[] = [{ kind: 'query', name: 'repos' }]
   t.equal(verdict({ bindings, query: 'repo%C5%BF=r2&repos=r1' }), '400 query-twins', 'a long s')
+  const underscored: readonly Binding[] = [{ kind: 'query', name: 'repo_id' }]
+  for (const query of ['repo.id=r2&repo_id=r1', 'repo+id=r2&repo_id=r1', 'repo%20id=r1']) {
+    t.equal(verdict({ bindings: underscored, query }), '400 query-twins', query)
+  }
 })
 
 t.test('every binding of a rule has to be allowed', async t => {
