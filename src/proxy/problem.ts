@@ -3,7 +3,7 @@
  * of body, never cached. 401 is a verdict about a credential; our own failures are 5xx.
  * Source: RFC 9110 sections 10.2.3 (Retry-After) and 11.6.1, RFC 6750 section 3, RFC 8288 (Link).
  */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { asFault, type Denial } from '../core/decision.ts'
 import type { OwnAnswer } from '../core/own-routes.ts'
@@ -80,6 +80,19 @@ export function isOver(socket: Duplex): boolean {
   return over.has(socket)
 }
 
+const answered = new WeakSet<ServerResponse>()
+
+/** The gate's own answer is complete, though it may not have been ended yet. */
+export function isAnswered(response: ServerResponse): boolean {
+  return answered.has(response) || response.writableEnded
+}
+
+/** Whatever the answer to the request that is being read will be, it is the last one. */
+export function endAfter(response: ServerResponse): void {
+  response.shouldKeepAlive = false
+  over.add(response.req.socket)
+}
+
 /** A refused body up to this size is read and dropped, so that the connection can go on. */
 const DROPPED_BODY_BYTES = 65_536
 
@@ -93,6 +106,7 @@ function write(exchange: Exchange, { status, headers, closes }: Frame, body: Buf
   const isUnread = hasLongBody(request) && !request.complete
   const isLast = closes || isUnread
   if (isLast) over.add(request.socket)
+  answered.add(response)
   response.writeHead(status, {
     ...headers,
     'Content-Length': String(body.length),

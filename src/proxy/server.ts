@@ -23,7 +23,7 @@ import { createHeldBytes } from './body.ts'
 import { createClientReader } from './client-address.ts'
 import type { Connections } from './connections.ts'
 import { createForward } from './forward.ts'
-import { createAnswers, isOver } from './problem.ts'
+import { createAnswers, endAfter, isOver } from './problem.ts'
 import { refuseUnparsed } from './unparsed.ts'
 import { wantsTunnel } from './tunnel.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -89,6 +89,9 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
       reply.hijack()
       return
     }
+    // Granted or not, Node's parser drops what it has read behind an Upgrade: whatever comes then
+    // could begin in the middle of a request.
+    if (raw.headers.upgrade !== undefined) endAfter(reply.raw)
     const outcome = admit({ request: raw, response: reply.raw, rawTarget: originalUrl })
     if (outcome === undefined) {
       reply.hijack()

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { deny, type DenialCode } from '../core/decision.ts'
-import { isOver } from './problem.ts'
+import { isAnswered } from './problem.ts'
 
 const CODES: Readonly<Record<string, DenialCode>> = {
   HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
@@ -26,7 +26,7 @@ export function refuseUnparsed(error: Error & { code?: string }, socket: Duplex)
   else if (current.req.complete) {
     // The bytes that are wrong came after that request: it is answered first.
     current.once('close', () => refuseUnparsed(error, socket))
-  } else if (isOver(socket) || current.writableEnded) {
+  } else if (isAnswered(current)) {
     // Its head was refused already: that answer is not cut short.
     current.once('close', () => end(socket)).end()
   } else if (current.headersSent) socket.destroy()
