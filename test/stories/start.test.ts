@@ -67,7 +67,7 @@ t.test('with nothing configured every line of the banner works', async t => {
   t.equal(after.status, 401, 'the last line of the banner has revoked it')
   child.kill('SIGINT')
   t.same(await exited, [0, null], 'Ctrl-C ends it with exit code 0')
-  t.notOk(existsSync(join(folder, '.tollgate/postgres.pid')), 'the folder is free again')
+  t.notOk(existsSync(join(folder, '.tollgate/postgres.lock')), 'the folder is free again')
 })
 
 t.test('what was kept in .tollgate/ outlives a restart, and has one user at a time', async t => {
