@@ -47,7 +47,10 @@ export interface TestDatabase {
   /** `postgres://…` */
   readonly url: string
   /** Rows of one statement, as an operator would run it. */
-  sql(text: string, values?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>
+  readonly sql: (
+    text: string,
+    values?: readonly unknown[]
+  ) => Promise<readonly Record<string, unknown>[]>
 }
 
 export const NO_OBSERVER = {
