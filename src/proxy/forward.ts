@@ -10,11 +10,12 @@
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { type Decision, Fault, type Permit } from '../core/decision.ts'
+import { Fault, type Permit } from '../core/decision.ts'
 import type { Observer } from '../core/observer.ts'
 import type { BodyStream } from './body.ts'
 import type { Connections, Flow } from './connections.ts'
 import type { Exchange } from './exchange.ts'
+import { isPassable } from './headers.ts'
 import { hasBody, isRepeatable, outgoing } from './outgoing.ts'
 import type { Answers } from './problem.ts'
 import { Relay } from './relay.ts'
@@ -133,6 +134,10 @@ class Sending implements ConnectionAware, Flow {
     this.#hasAnswer = true
     // Informational answers concern this connection alone.
     if (status < 200) return
+    if (!isPassable(controller.rawHeaders)) {
+      controller.abort(new Fault('UPSTREAM_INVALID'))
+      return
+    }
     this.#exchange.answered(this.#upstream.name)
     this.#relay.begin(controller, status, reason)
   }
@@ -152,11 +157,8 @@ class Sending implements ConnectionAware, Flow {
     socket: Duplex
   ): void {
     this.#exchange.answered(this.#upstream.name)
-    const opened = upgradeToTunnel(this.#exchange, this.#permit, this.#deps, {
-      status,
-      rawHeaders: controller.rawHeaders,
-      socket
-    })
+    const upgraded = { status, rawHeaders: controller.rawHeaders, socket }
+    const opened = upgradeToTunnel(this.#exchange, this.#permit, this.#deps, upgraded)
     if (!opened) this.#answer(new Fault('UPSTREAM_INVALID'))
   }
 
@@ -185,24 +187,15 @@ class Sending implements ConnectionAware, Flow {
     }
     this.#hasDecidedAgain = true
     try {
-      this.#proceed(await this.#permit.again())
-    } catch (thrown) {
-      this.#answer(thrown)
-    }
-  }
-
-  #proceed(decision: Decision): void {
-    switch (decision.kind) {
-      case 'permit':
+      const decision = await this.#permit.again()
+      if (decision.kind === 'denial') this.#deps.answers.deny(this.#exchange, decision)
+      else if (decision.kind === 'permit') {
         this.#permit = decision
         this.#relay.renew(decision)
         this.#dispatch(this.#upstream.pool)
-        return
-      case 'denial':
-        this.#deps.answers.deny(this.#exchange, decision)
-        return
-      case 'own':
-        throw new Error('a permit became a call of our own')
+      } else throw new Error('a permit became a call of our own')
+    } catch (thrown) {
+      this.#answer(thrown)
     }
   }
 

@@ -82,6 +82,26 @@ export function responseHeaders(given: RawHeaders): string[] {
   return nominated === undefined ? headers : without(headers, nominated)
 }
 
+/**
+ * Whether the body is what the remaining headers say. Of the codings of a transfer only chunked is
+ * taken off; any other would stay on a body that nothing says it of any more.
+ */
+export function isPassable(given: RawHeaders): boolean {
+  const raw = Array.isArray(given) ? given : []
+  for (let i = 0; i < raw.length; i += 2) {
+    if (raw[i]?.length !== CODING.length || text(raw[i]).toLowerCase() !== CODING) continue
+    if (
+      text(raw[i + 1])
+        .trim()
+        .toLowerCase() !== 'chunked'
+    )
+      return false
+  }
+  return true
+}
+
+const CODING = 'transfer-encoding'
+
 /** Header bytes are kept as they are: each is one character. */
 function text(bytes: Buffer | string | undefined): string {
   return typeof bytes === 'string' ? bytes : (bytes?.toString('latin1') ?? '')

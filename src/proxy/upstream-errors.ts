@@ -3,7 +3,7 @@ import { Fault, type FaultCode } from '../core/decision.ts'
 
 /** `hasStarted`: bytes of the request may have been written. */
 export function upstreamFault(cause: Error, hasStarted: boolean): Fault {
-  return new Fault(codeOf(cause, hasStarted), { cause })
+  return cause instanceof Fault ? cause : new Fault(codeOf(cause, hasStarted), { cause })
 }
 
 /** Whether a connection broke or was refused: what a fresh one may not meet again. */

@@ -1,10 +1,8 @@
 /** Upgrades and tunnels: a connection leaves HTTP only where a rule says so. */
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { Duplex } from 'node:stream'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { sendRaw } from '../support/raw.ts'
 import { A, ask, get, type Row, ROUTES, startRange, tryGood, tryRows } from './support/rows.ts'
+import { startSockets } from './support/sockets.ts'
 
 const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 const VERSION = 'Sec-WebSocket-Version: 13\r\n'
@@ -70,37 +68,15 @@ t.test(
   }
 )
 
-/** Answers every request with these bytes, and counts. */
-async function startAnswering(t: Test, text: string) {
-  let requests = 0
-  const sockets = new Set<Duplex>()
-  const server = createServer(socket => {
-    sockets.add(socket)
-    socket.on('error', () => undefined)
-    socket.on('data', () => {
-      requests += 1
-      socket.write(text)
-    })
-  })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : undefined
-  return { url: `http://127.0.0.1:${port}`, count: () => requests }
-}
-
 t.test('an upstream that switches unasked gets no tunnel', async t => {
   const switched = 'HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x02hi'
   for (const headers of ['', HANDSHAKE, 'Connection: Upgrade\r\nUpgrade: h2c\r\n']) {
-    const server = await startAnswering(t, switched)
+    const server = await startSockets(t, () => switched)
     const { proxy } = await startRange(t, { upstreamUrl: server.url })
     const { answers, text } = await sendRaw(proxy.port, get('/pub/x', headers))
     t.match(answers[0], { status: 502, json: { code: 'UPSTREAM_INVALID' } }, headers)
     t.notMatch(text, /hi$/)
-    t.equal(server.count(), 1)
+    t.equal(server.seen.reads, 1)
   }
 })
 
