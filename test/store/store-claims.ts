@@ -11,6 +11,7 @@ import { createLastUsed } from '../../src/store/last-used.ts'
 import { createNonceHistory } from '../../src/store/nonce-history.ts'
 import { createTokenStore } from '../../src/store/tokens.ts'
 import { createLog, createRecorder } from '../redis/fixtures.ts'
+import { until } from './open.ts'
 
 export const LEASE_MS = 1000
 export const DAY_MS = 86_400_000
@@ -379,10 +380,10 @@ export function testStores(t: Test, database: Database): void {
     lastUsed.start()
     for (const atMs of [1000, 2000]) {
       lastUsed.used(row.id, atMs)
-      for (let given: number | null = null; given !== atMs;) {
+      await until(async () => {
         const [listed] = await store.list({ userId: row.userId, includeInactive: false })
-        given = listed?.lastUsedAtMs ?? null
-      }
+        return listed?.lastUsedAtMs === atMs
+      })
     }
     await lastUsed.stop()
     t.pass()
