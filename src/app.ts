@@ -16,6 +16,7 @@ import { openParts, type Parts } from './embedded/parts.ts'
 import { type Connections, createConnections } from './proxy/connections.ts'
 import { createProxyServer, type ProxyServer } from './proxy/server.ts'
 import { openUpstreams } from './proxy/upstreams.ts'
+import { forgetReplicas } from './store/epochs.ts'
 import { prepareSchema, type SchemaWord } from './store/prepare.ts'
 import { openStores, type Stores } from './stores.ts'
 import type { GateLog } from './telemetry/log.ts'
@@ -108,9 +109,6 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
   }
 }
 
-/** Holding the lock on the folder proves that whoever else is in the list has ended. */
-const FORGET_DEAD = { name: 'tg-forget-dead', text: 'DELETE FROM tg_replica' }
-
 /** The schema, then this replica's row, then the lease: before that, no token is known. */
 async function start(
   { settings, parts, log }: Opening,
@@ -122,7 +120,8 @@ async function start(
   const leaseMs = settings.LEASE_MS
   await prepareSchema(database, { isMigrating, leaseMs, log, signal, onState })
   if (signal.aborted) return
-  if (parts.isDatabaseOwn) await database.query('api', FORGET_DEAD, [])
+  // Holding the lock on the folder proves that whoever else is in the list has ended.
+  if (parts.isDatabaseOwn) await forgetReplicas(database)
   lastUsed.start()
   await revocation.start()
 }

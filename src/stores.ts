@@ -38,7 +38,7 @@ export interface StoresOptions extends Telemetry {
   readonly streams: Streams
 }
 
-/** Nothing is asked yet. Throws RangeError for a REDIS_URL that cannot be meant. */
+/** Nothing is asked yet. Throws RedisUrlError. */
 export function openStores(stack: AsyncDisposableStack, options: StoresOptions): Stores {
   const { settings, parts, streams, log, observer } = options
   const { connection, isDatabaseOwn } = parts

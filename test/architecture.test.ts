@@ -71,14 +71,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
       'telemetry',
       'app.ts'
     ],
-    packages: [
-      'commander',
-      'node:fs',
-      'node:crypto',
-      'node:path',
-      'node:os',
-      'node:net'
-    ]
+    packages: ['commander', 'node:fs', 'node:crypto', 'node:path', 'node:os', 'node:net']
   },
   'stores.ts': {
     folders: ['core', 'revocation', 'store', 'redis', 'users', 'embedded', 'config', 'telemetry'],

@@ -36,8 +36,7 @@ function settingsTable(): string {
 
 function defaultText(value: unknown): string {
   if (value === undefined) return '–'
-  if (Array.isArray(value) || (typeof value === 'object' && value !== null)) return 'none'
-  return `\`${String(value)}\``
+  return typeof value === 'object' ? 'none' : `\`${JSON.stringify(value).replaceAll('"', '')}\``
 }
 
 function generate(text: string): string {

@@ -1,11 +1,11 @@
 /** `tollgate migrate`: brings the schema up to date, once, for `serve` with MIGRATIONS=off. */
 import type { Command } from 'commander'
+import { NO_OBSERVER } from '../core/observer.ts'
 import { openDatabase } from '../store/database.ts'
-import { migrate, SchemaChanged, SchemaTooNew } from '../store/migrate.ts'
+import { migrate } from '../store/migrate.ts'
+import { explain } from './explain.ts'
 import { CommandExit, type CommandIo } from './output.ts'
 import { readSettings } from './settings.ts'
-
-const NO_OBSERVER = { count: () => undefined, measure: () => undefined, gauge: () => undefined }
 
 export function registerMigrate(program: Command, io: CommandIo): void {
   program
@@ -20,14 +20,7 @@ export function registerMigrate(program: Command, io: CommandIo): void {
         connection: { connectionString: DATABASE_URL },
         observer: NO_OBSERVER
       })
-      const applied = await migrate(database, { leaseMs: LEASE_MS }).catch(refuse)
+      const applied = await migrate(database, { leaseMs: LEASE_MS }).catch(explain)
       io.out(applied === 0 ? 'The schema is up to date.\n' : `Applied: ${applied}.\n`)
     })
-}
-
-function refuse(thrown: unknown): never {
-  if (thrown instanceof SchemaTooNew || thrown instanceof SchemaChanged) {
-    throw new CommandExit(2, thrown.message, thrown)
-  }
-  throw thrown
 }

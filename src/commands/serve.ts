@@ -13,9 +13,8 @@ import type { RouteTable } from '../core/rule.ts'
 import { curlLines } from '../embedded/curl.ts'
 import { createDemoToken, createDemoUser } from '../embedded/demo.ts'
 import { findGapProblems, partLines } from '../embedded/fill.ts'
-import { EmbeddedInUse } from '../embedded/folder-lock.ts'
 import { loadRoutes } from '../routes/compile.ts'
-import { SchemaChanged, SchemaTooNew } from '../store/migrate.ts'
+import { explain } from './explain.ts'
 import { CommandExit, type CommandIo } from './output.ts'
 import { formatFindings } from './routes.ts'
 import { EMBEDDED_FOLDER, readSettings } from './settings.ts'
@@ -41,7 +40,8 @@ async function serve(io: CommandIo): Promise<void> {
     )
   }
   const { table } = routes
-  const gate = await start(settings, table)
+  const folder = EMBEDDED_FOLDER
+  const gate = await startGate({ settings, table, version: readVersion(), folder }).catch(explain)
   const stopped = Promise.withResolvers<void>()
   const stop = () => stopped.resolve(gate.stop())
   io.onSignal('SIGINT', stop)
@@ -57,27 +57,8 @@ async function serve(io: CommandIo): Promise<void> {
     await stopped.promise
   } catch (thrown) {
     await gate.stop()
-    throw explain(thrown)
+    explain(thrown)
   }
-}
-
-async function start(settings: Settings, table: RouteTable): Promise<RunningGate> {
-  try {
-    return await startGate({ settings, table, version: readVersion(), folder: EMBEDDED_FOLDER })
-  } catch (thrown) {
-    throw explain(thrown)
-  }
-}
-
-/** What an operator can mend is a sentence. */
-function explain(thrown: unknown): unknown {
-  if (thrown instanceof SchemaTooNew || thrown instanceof SchemaChanged) {
-    return new CommandExit(2, thrown.message, thrown)
-  }
-  if (thrown instanceof EmbeddedInUse) return new CommandExit(3, thrown.message, thrown)
-  if (thrown instanceof RangeError)
-    return new CommandExit(2, `REDIS_URL: ${thrown.message}`, thrown)
-  return thrown
 }
 
 interface Started {

@@ -5,10 +5,10 @@
 import { randomUUID } from 'node:crypto'
 import { findGaps } from '../config/gaps.ts'
 import type { Settings } from '../config/schema.ts'
+import { NO_OBSERVER } from '../core/observer.ts'
 import { OWN_ROUTES } from '../core/own-routes.ts'
 import type { Barrier, Log, TokenStore } from '../core/ports.ts'
 import { createEmbeddedNudge } from '../embedded/nudge.ts'
-import { EmbeddedInUse } from '../embedded/folder-lock.ts'
 import { openEmbeddedPostgres } from '../embedded/postgres.ts'
 import { createRedis, type RedisClient } from '../redis/client.ts'
 import { createNudge } from '../redis/nudge.ts'
@@ -17,8 +17,9 @@ import { systemClocks, systemSchedule } from '../revocation/clocks.ts'
 import { loadRoutes } from '../routes/compile.ts'
 import { type Database, openDatabase } from '../store/database.ts'
 import { createEpochStore, forgetReplicas } from '../store/epochs.ts'
-import { migrate, SchemaChanged, schemaState, SchemaTooNew } from '../store/migrate.ts'
+import { migrate, schemaState } from '../store/migrate.ts'
 import { createTokenStore } from '../store/tokens.ts'
+import { explain } from './explain.ts'
 import { CommandExit, type CommandIo } from './output.ts'
 import { formatFindings } from './routes.ts'
 import { EMBEDDED_FOLDER, readSettings } from './settings.ts'
@@ -30,8 +31,6 @@ export interface TokenDesk extends AsyncDisposable {
   /** What the route file declares. */
   scopes(): Promise<ScopeMap>
 }
-
-const NO_OBSERVER = { count: () => undefined, measure: () => undefined, gauge: () => undefined }
 
 /** Throws CommandExit 2, or 3 while a running gate holds the embedded database. */
 export async function openTokenDesk(io: CommandIo): Promise<TokenDesk> {
@@ -69,8 +68,7 @@ function openRedis({ REDIS_URL, REDIS_MODE }: Settings, log: Log): RedisClient |
   try {
     return createRedis({ url: REDIS_URL, mode: REDIS_MODE, log, observer: NO_OBSERVER })
   } catch (thrown) {
-    if (!(thrown instanceof RangeError)) throw thrown
-    throw new CommandExit(2, `REDIS_URL: ${thrown.message}`, thrown)
+    return explain(thrown)
   }
 }
 
@@ -82,17 +80,17 @@ async function openStore(stack: AsyncDisposableStack, settings: Settings): Promi
     const connection = { connectionString: DATABASE_URL }
     const database = stack.use(openDatabase({ connection, observer }))
     // A shared database is migrated on purpose, never in passing.
-    if ((await schemaState(database).catch(refuse)) === 'current') return database
+    if ((await schemaState(database).catch(explain)) === 'current') return database
     throw new CommandExit(2, 'The database schema is old: run `tollgate migrate` first.')
   }
   const isMissing = !findGaps(settings).mayBeFilled
   if (isMissing) throw new CommandExit(2, 'DATABASE_URL must be set in production.')
   const { connection, isKept } = stack.use(
-    await openEmbeddedPostgres(EMBEDDED_FOLDER).catch(refuse)
+    await openEmbeddedPostgres(EMBEDDED_FOLDER).catch(explain)
   )
   if (!isKept) throw new CommandExit(3, `The folder ${EMBEDDED_FOLDER}/ cannot be written.`)
   const database = stack.use(openDatabase({ connection, isEmbedded: true, observer }))
-  await migrate(database, { leaseMs: LEASE_MS }).catch(refuse)
+  await migrate(database, { leaseMs: LEASE_MS }).catch(explain)
   // The folder is locked, so whoever is in the list has died: nobody waits for them.
   await forgetReplicas(database)
   return database
@@ -101,14 +99,6 @@ async function openStore(stack: AsyncDisposableStack, settings: Settings): Promi
 const keepAlive: typeof systemSchedule = (run, afterMs) => {
   const timer = setTimeout(run, afterMs)
   return () => clearTimeout(timer)
-}
-
-function refuse(thrown: unknown): never {
-  if (thrown instanceof EmbeddedInUse) throw new CommandExit(3, thrown.message, thrown)
-  if (thrown instanceof SchemaTooNew || thrown instanceof SchemaChanged) {
-    throw new CommandExit(2, thrown.message, thrown)
-  }
-  throw thrown
 }
 
 async function readScopes(file: string): Promise<ScopeMap> {

@@ -79,3 +79,10 @@ export interface Observer {
   measure(name: HistogramName, value: number, labels?: Labels): void
   gauge(name: GaugeName, value: number, labels?: Labels): void
 }
+
+/** For a process that nobody watches. */
+export const NO_OBSERVER: Observer = {
+  count: () => undefined,
+  measure: () => undefined,
+  gauge: () => undefined
+}

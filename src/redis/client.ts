@@ -24,7 +24,7 @@ export interface RedisClientOptions {
   readonly observer: Observer
 }
 
-/** Connects in the background and for ever. Throws a RangeError for a URL that cannot be meant. */
+/** Connects in the background and for ever. Throws a RedisUrlError for a URL that cannot be meant. */
 export function createRedis({ url, mode, log, observer }: RedisClientOptions): RedisClient {
   const connections = openConnections(parseRedisUrl(url, mode))
   const servers = new Servers(connections, { observer, log })

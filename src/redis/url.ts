@@ -42,7 +42,7 @@ const URL_PARTS =
 const ADDRESS = /^(?:\[(?<v6>[\da-f:.]+)\]|(?<name>[\w.-]+))(?::(?<port>\d{1,5}))?$/i
 const SENTINEL_KEYS: readonly string[] = ['db', 'sentinelUsername', 'sentinelPassword']
 
-/** Throws a RangeError that says what was expected and never repeats the URL: it has a password. */
+/** Throws a RedisUrlError that says what was expected and never repeats the URL: it has a password. */
 export function parseRedisUrl(url: string, mode: RedisMode): RedisTarget {
   const parts = URL_PARTS.exec(url)?.groups
   if (!parts) throw unreadable(mode, 'it has another shape')
@@ -64,8 +64,13 @@ export function parseRedisUrl(url: string, mode: RedisMode): RedisTarget {
   }
 }
 
-function unreadable(mode: RedisMode, why: string): RangeError {
-  return new RangeError(`expected ${EXPECTED[mode]} or rediss://… (mode ${mode}): ${why}`)
+/** A URL that cannot be meant. The message says what was expected, and nothing of the URL. */
+export class RedisUrlError extends RangeError {
+  override readonly name = 'RedisUrlError'
+}
+
+function unreadable(mode: RedisMode, why: string): RedisUrlError {
+  return new RedisUrlError(`expected ${EXPECTED[mode]} or rediss://… (mode ${mode}): ${why}`)
 }
 
 function parseCredentials(user: string | undefined, mode: RedisMode) {

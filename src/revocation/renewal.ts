@@ -133,7 +133,10 @@ export function createRenewal(deps: RenewalDeps): Renewal {
   function take(reply: Reply, sent: Reading): Result {
     freshness.checkSleep()
     if (isStopped) return 'not_member'
-    if (reply.isStandby) return 'standby'
+    if (reply.isStandby) {
+      observer.count('store_errors_total', { store: 'postgres', reason: 'standby' })
+      return 'standby'
+    }
     if (reply.member !== 'live') return becomeNobody()
     if (reply.history !== history || reply.seq < appliedSeq) changeHistory(reply.history)
     else if (appliedSeq < reply.prunedSeq || reply.events.length > MAX_EVENTS) {

@@ -154,7 +154,7 @@ t.test('a server that still loads its data is not used', async t => {
 t.test('a URL that cannot be meant is refused at once', async t => {
   const options = { log: createLog(), observer: createRecorder() }
   const open = () => createRedis({ url: 'http://localhost', mode: 'single', ...options })
-  t.throws(open, { name: 'RangeError' })
+  t.throws(open, { name: 'RedisUrlError' })
 })
 
 t.test('a certificate that nobody vouches for is refused', async t => {

@@ -83,7 +83,7 @@ t.test('anything else is refused with what was expected, and without the passwor
     ['sentinel', 'redis://a/main?tls=1', /sentinelUsername/]
   ]
   for (const [mode, url, why] of bad) {
-    t.throws(() => parseRedisUrl(url, mode), { name: 'RangeError', message: why }, url)
+    t.throws(() => parseRedisUrl(url, mode), { name: 'RedisUrlError', message: why }, url)
     try {
       parseRedisUrl(url, mode)
     } catch (cause) {

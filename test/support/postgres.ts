@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
+import { NO_OBSERVER } from '../../src/core/observer.ts'
 import { type Database, openDatabase } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { freePort } from './gate.ts'
@@ -51,12 +52,6 @@ export interface TestDatabase {
     text: string,
     values?: readonly unknown[]
   ) => Promise<readonly Record<string, unknown>[]>
-}
-
-export const NO_OBSERVER = {
-  count: () => undefined,
-  measure: () => undefined,
-  gauge: () => undefined
 }
 
 const READY_DEADLINE_MS = 20_000
