@@ -69,6 +69,8 @@ export function createTokenStore(database: Database): TokenStore {
     async revoke(id, userId, actor) {
       const [row] = await change(REVOKE, [actorOf(actor), id, userId ?? null])
       if (!row) return 'not-found'
+      // Somebody undid it before we looked.
+      if (row['revoked_ms'] === null) throw new Fault('REVOCATION_UNCONFIRMED')
       const revokedAtMs = Math.floor(toNumber(row['revoked_ms']))
       return { revokedAtMs, change: changeOf('revoke', [id], row) }
     },
