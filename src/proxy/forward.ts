@@ -10,7 +10,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { Fault, type Permit } from '../core/decision.ts'
+import { asFault, Fault, type Permit } from '../core/decision.ts'
 import type { Observer } from '../core/observer.ts'
 import type { BodyStream } from './body.ts'
 import type { Connections, Flow } from './connections.ts'
@@ -105,11 +105,15 @@ class Sending implements ConnectionAware, Flow {
 
   /** The last look, in the turn of the first write. */
   #mayWrite(): boolean {
-    const lapse = this.#permit.lapse()
-    if (lapse === undefined) return true
-    this.#deps.observer.count('dispatch_rechecks_failed_total', { cause: lapse })
-    this.#hasLapsed = true
-    this.#controller?.abort(new Error('the permit lapsed'))
+    try {
+      const lapse = this.#permit.lapse()
+      if (lapse === undefined) return true
+      this.#deps.observer.count('dispatch_rechecks_failed_total', { cause: lapse })
+      this.#hasLapsed = true
+      this.#controller?.abort(new Error('the permit lapsed'))
+    } catch (thrown) {
+      this.#controller?.abort(asFault(thrown))
+    }
     return false
   }
 
@@ -134,12 +138,10 @@ class Sending implements ConnectionAware, Flow {
     this.#hasAnswer = true
     // Informational answers concern this connection alone.
     if (status < 200) return
-    if (!isPassable(controller.rawHeaders)) {
-      controller.abort(new Fault('UPSTREAM_INVALID'))
-      return
-    }
-    this.#exchange.answered(this.#upstream.name)
-    this.#relay.begin(controller, status, reason)
+    if (isPassable(controller.rawHeaders)) {
+      this.#exchange.answered(this.#upstream.name)
+      this.#relay.begin(controller, status, reason)
+    } else controller.abort(new Fault('UPSTREAM_INVALID'))
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

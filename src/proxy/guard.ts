@@ -39,7 +39,7 @@ export class StreamGuard {
   /** Asked in the same turn as a chunk goes on. False: it rests, or has ended. */
   mayPass(): boolean {
     if (this.#hasEnded || this.#restingSinceMs !== undefined) return false
-    const lapse = this.#permit.lapse()
+    const lapse = this.#lapse()
     if (lapse === undefined) return true
     this.#lapsed(lapse)
     return false
@@ -56,7 +56,7 @@ export class StreamGuard {
   tick(): void {
     if (this.#hasEnded) return
     if (this.#restingSinceMs === undefined) {
-      const lapse = this.#permit.lapse()
+      const lapse = this.#lapse()
       if (lapse === 'expired') this.end('expired')
       return
     }
@@ -68,6 +68,15 @@ export class StreamGuard {
     if (this.#hasEnded) return
     this.#hasEnded = true
     this.#hooks.end(cause)
+  }
+
+  /** Asked from sockets and timers, where nobody could catch anything: what throws gives no lease. */
+  #lapse(): Lapse | undefined {
+    try {
+      return this.#permit.lapse()
+    } catch {
+      return 'lease'
+    }
   }
 
   #lapsed(lapse: Lapse): void {
@@ -108,7 +117,7 @@ export class StreamGuard {
   }
 
   #goOn(): void {
-    if (this.#hasEnded || this.#permit.lapse() !== undefined) return
+    if (this.#hasEnded || this.#lapse() !== undefined) return
     this.#restingSinceMs = undefined
     this.#hooks.resume()
   }
