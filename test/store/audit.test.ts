@@ -183,6 +183,8 @@ t.test('lines leave the trail when they are old, a batch at a time, and not befo
   }
   t.equal(await prune(400), 0)
   t.equal(await prune(45, 2), 2)
+  const events = (await trail()).map(({ event }) => event)
+  t.ok(events.includes('old 47') && !events.includes('old 48'), 'the oldest ones first')
   t.equal(await prune(45), 3)
   t.equal(await prune(1), 15, 'thirty days are kept whatever is asked')
   const left = await trail()
