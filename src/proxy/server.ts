@@ -11,7 +11,7 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
-import fastify from 'fastify'
+import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Gate } from '../core/gate.ts'
 import type { Observer } from '../core/observer.ts'
 import type { OwnRoutes } from '../core/own-routes.ts'
@@ -24,6 +24,7 @@ import { createClientReader } from './client-address.ts'
 import type { Connections } from './connections.ts'
 import { createForward } from './forward.ts'
 import { createAnswers, endAfter, isOver } from './problem.ts'
+import { inTurn } from './turns.ts'
 import { refuseUnparsed } from './unparsed.ts'
 import { wantsTunnel } from './tunnel.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -84,6 +85,9 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     logger: false
   })
   app.addHook('onRequest', (request, reply, done) => {
+    inTurn(reply.raw, () => decide(request, reply, done))
+  })
+  const decide = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
     const { raw, originalUrl } = request
     if (isOver(raw.socket)) {
       reply.hijack()
@@ -92,24 +96,20 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     // Granted or not, Node's parser drops what it has read behind an Upgrade: whatever comes then
     // could begin in the middle of a request.
     if (raw.headers.upgrade !== undefined) endAfter(reply.raw)
-    const outcome = admit({ request: raw, response: reply.raw, rawTarget: originalUrl })
-    if (outcome === undefined) {
-      reply.hijack()
-      return
-    }
     const goOn = (passed: Admitted | undefined) => {
       if (!passed || passed.exchange.hasLeft) {
         reply.hijack()
         return
       }
-      admitted.set(request.raw, passed)
+      admitted.set(raw, passed)
       // What type a body has is the upstream's business: Fastify would refuse those it cannot read.
-      delete request.raw.headers['content-type']
+      delete raw.headers['content-type']
       done()
     }
+    const outcome = admit({ request: raw, response: reply.raw, rawTarget: originalUrl })
     if (outcome instanceof Promise) void outcome.then(goOn)
     else goOn(outcome)
-  })
+  }
   await app.register(httpProxy, {
     // Never dialled: where a request goes is in its permit.
     upstream: 'http://upstream.invalid',
