@@ -5,7 +5,7 @@
 import type { Observer } from '../core/observer.ts'
 import type { Log } from '../core/ports.ts'
 import { type Channels, createChannels } from './channels.ts'
-import { openConnections } from './connections.ts'
+import { COMMAND_DEADLINE_MS, openConnections } from './connections.ts'
 import { Servers } from './servers.ts'
 import { parseRedisUrl, type RedisMode } from './url.ts'
 
@@ -22,11 +22,14 @@ export interface RedisClientOptions {
   readonly mode: RedisMode
   readonly log: Log
   readonly observer: Observer
+  /** For one command, from sending to its reply. */
+  readonly deadlineMs?: number
 }
 
 /** Connects in the background and for ever. Throws a RedisUrlError for a URL that cannot be meant. */
-export function createRedis({ url, mode, log, observer }: RedisClientOptions): RedisClient {
-  const connections = openConnections(parseRedisUrl(url, mode))
+export function createRedis(options: RedisClientOptions): RedisClient {
+  const { url, mode, log, observer, deadlineMs = COMMAND_DEADLINE_MS } = options
+  const connections = openConnections(parseRedisUrl(url, mode), deadlineMs)
   const servers = new Servers(connections, { observer, log })
   const publisher = () => servers.anyPrimary()?.connection
   return {

@@ -42,11 +42,13 @@ function reconnectDelayMs(attempt: number): number {
   return Math.max(RECONNECT_MIN_MS, Math.random() * ceilingMs)
 }
 
-export function openConnections(target: RedisTarget): Connections {
-  return target.mode === 'cluster' ? openCluster(target) : openPrimary(target)
+export function openConnections(target: RedisTarget, deadlineMs: number): Connections {
+  return target.mode === 'cluster'
+    ? openCluster(target, deadlineMs)
+    : openPrimary(target, deadlineMs)
 }
 
-function commonOptions({ hasTls, username, password }: RedisTarget) {
+function commonOptions({ hasTls, username, password }: RedisTarget, deadlineMs: number) {
   return {
     username,
     password,
@@ -54,7 +56,7 @@ function commonOptions({ hasTls, username, password }: RedisTarget) {
     protocol: 2 as const,
     disableClientInfo: true,
     connectTimeout: CONNECT_DEADLINE_MS,
-    commandTimeout: COMMAND_DEADLINE_MS,
+    commandTimeout: deadlineMs,
     socketTimeout: SILENCE_LIMIT_MS,
     disconnectTimeout: 100,
     maxRetriesPerRequest: 0,
@@ -63,9 +65,9 @@ function commonOptions({ hasTls, username, password }: RedisTarget) {
   } satisfies RedisOptions
 }
 
-function openPrimary(target: RedisTarget): Connections {
+function openPrimary(target: RedisTarget, deadlineMs: number): Connections {
   const options = {
-    ...commonOptions(target),
+    ...commonOptions(target, deadlineMs),
     ...(target.mode === 'sentinel' ? sentinelOptions(target) : target.addresses[0]),
     db: target.database,
     enableOfflineQueue: false,
@@ -113,7 +115,7 @@ function sentinelOptions(target: RedisTarget) {
 }
 
 /** The pool and the map of slots are the driver's; commands go to a node's connection directly. */
-function openCluster(target: RedisTarget): Connections {
+function openCluster(target: RedisTarget, deadlineMs: number): Connections {
   const cluster = new Cluster([...target.addresses], {
     enableOfflineQueue: false,
     enableReadyCheck: false,
@@ -124,7 +126,7 @@ function openCluster(target: RedisTarget): Connections {
     // Names are resolved when connecting: certificates bear names, and addresses change.
     dnsLookup: (name, done) => done(null, name),
     redisOptions: {
-      ...commonOptions(target),
+      ...commonOptions(target, deadlineMs),
       enableReadyCheck: false,
       enableAutoPipelining: true
     }

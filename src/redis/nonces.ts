@@ -25,6 +25,8 @@ export interface NonceStoreOptions {
   readonly recoveryMs: number
   readonly observer: Observer
   readonly log: Log
+  /** For one claim, the wait for its connection included. */
+  readonly deadlineMs?: number
 }
 
 /** 1: new; 0: used; -1: the mark is not the one the caller knows, and nothing was done. */
@@ -42,7 +44,7 @@ const LABELS = { store: 'redis', op: 'nonce' } as const
 
 /** Faults: NONCE_STORE_UNAVAILABLE, NONCE_STORE_RECOVERING, OVERLOADED. */
 export function createNonceStore(options: NonceStoreOptions): NonceStore {
-  const { servers, observer } = options
+  const { servers, observer, deadlineMs = COMMAND_DEADLINE_MS } = options
   const epochs = new Epochs(options)
   let outstanding = 0
 
@@ -62,7 +64,7 @@ export function createNonceStore(options: NonceStoreOptions): NonceStore {
     const startedAtMs = performance.now()
     try {
       const { key, mark } = nonceKey(tokenId, nonce)
-      const epoch = await withinDeadline(claimKey(key, mark, ttlMs))
+      const epoch = await within(deadlineMs, claimKey(key, mark, ttlMs))
       if (epoch === undefined) return 'used'
       requireRecovered(epoch, timestampMs, options)
       return 'new'
@@ -124,9 +126,9 @@ function asNonceFault(cause: unknown, { servers, observer }: NonceStoreOptions):
 }
 
 /** The driver's deadline runs from the sending; this one also covers the wait for it. */
-async function withinDeadline<T>(work: Promise<T>): Promise<T> {
+async function within<T>(deadlineMs: number, work: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new RedisDown('timeout')), COMMAND_DEADLINE_MS)
+  const timer = setTimeout(() => late.reject(new RedisDown('timeout')), deadlineMs)
   try {
     return await Promise.race([work, late.promise])
   } finally {

@@ -1,3 +1,4 @@
+import { COMMAND_DEADLINE_MS } from '../../src/redis/connections.ts'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -91,7 +92,7 @@ t.test('password and database of the URL are used', async t => {
 
 t.test('a paused server is noticed by its silence, and again by its voice', async t => {
   const server = await startRedis(t)
-  const { redis } = await openReadyClient(t, server.url)
+  const { redis } = await openReadyClient(t, server.url, 'single', COMMAND_DEADLINE_MS)
   server.pause()
   await until(() => !isUp(redis))
   t.equal(reason(redis), 'timeout')

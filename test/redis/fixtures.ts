@@ -75,16 +75,29 @@ export interface OpenClient {
   readonly log: TestLog
 }
 
-export function openClient(t: Test, url: string, mode: RedisMode = 'single'): OpenClient {
+/** A busy machine is no fault of Redis; what is about deadlines has the product's own. */
+const PATIENT_MS = 5000
+
+export function openClient(
+  t: Test,
+  url: string,
+  mode: RedisMode = 'single',
+  deadlineMs = PATIENT_MS
+): OpenClient {
   const observer = createRecorder()
   const log = createLog()
-  const redis = createRedis({ url, mode, observer, log })
+  const redis = createRedis({ url, mode, observer, log, deadlineMs })
   t.teardown(() => redis.close())
   return { redis, observer, log }
 }
 
-export async function openReadyClient(t: Test, url: string, mode?: RedisMode): Promise<OpenClient> {
-  const client = openClient(t, url, mode)
+export async function openReadyClient(
+  t: Test,
+  url: string,
+  mode?: RedisMode,
+  deadlineMs?: number
+): Promise<OpenClient> {
+  const client = openClient(t, url, mode, deadlineMs)
   await until(() => client.redis.servers.isUp(), 'a connection to Redis')
   return client
 }
@@ -100,6 +113,8 @@ export interface ReplicaOptions {
   readonly mode?: RedisMode
   /** Of NONCE_RECOVERY_MS, ms. */
   readonly recoveryMs?: number
+  /** The product's own where a test is about it. */
+  readonly deadlineMs?: number
 }
 
 /** What one gate has of Redis, connected. `url`, or the port of a server or proxy. */
@@ -109,15 +124,24 @@ export async function openReplica(
   options: ReplicaOptions = {}
 ): Promise<Replica> {
   const url = typeof at === 'string' ? at : `redis://127.0.0.1:${at.port}`
-  const client = await openReadyClient(t, url, options.mode)
+  const client = await openReadyClient(t, url, options.mode, options.deadlineMs)
   return replicaOf(client, options)
 }
 
 export function replicaOf(client: OpenClient, options: ReplicaOptions = {}): Replica {
   const { clock = createClock(), history = createHistory(false), recoveryMs = 2000 } = options
+  const { deadlineMs = PATIENT_MS } = options
   const { redis, observer, log } = client
   const { servers } = redis
-  const store = createNonceStore({ servers, clock, history, recoveryMs, observer, log })
+  const store = createNonceStore({
+    servers,
+    clock,
+    history,
+    recoveryMs,
+    observer,
+    log,
+    deadlineMs
+  })
   return { ...client, clock, store }
 }
 

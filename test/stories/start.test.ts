@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { call, freePort, runTollgate, startGate } from '../support/gate.ts'
+import { call, runTollgate, startGate } from '../support/gate.ts'
 
 const run = promisify(execFile)
 const ROOT = join(import.meta.dirname, '../..')
@@ -22,21 +22,18 @@ function makeFolder(t: { teardown(run: () => unknown): void }): string {
 
 /** The gate without anything configured; JWT_SECRET too is left to it. */
 async function startEmbedded(t: { teardown(run: () => unknown): void }, cwd: string) {
-  const [port, adminPort] = [await freePort(), await freePort()]
-  const { child, output } = runTollgate({
-    cwd,
-    env: { PORT: `${port}`, ADMIN_PORT: `${adminPort}` }
-  })
+  const { child, output } = runTollgate({ cwd, env: { PORT: '0', ADMIN_PORT: '0' } })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
   while (!output().includes('Ctrl-C ends it.')) {
     if (child.exitCode !== null) throw new Error(output())
     await new Promise(resolve => setTimeout(resolve, 50))
   }
-  return { port, adminPort, child, output, exited }
+  const port = Number(/^Tollgate \S+ on http:\/\/[^:]+:(\d+),/m.exec(output())?.[1])
+  return { port, child, output, exited }
 }
 
-t.test('with nothing configured every line of the banner works', async t => {
+t.test('with nothing configured the banner’s lines work, and what was made is kept', async t => {
   const folder = makeFolder(t)
   const { port, child, output, exited } = await startEmbedded(t, folder)
   for (const part of [
@@ -65,27 +62,18 @@ t.test('with nothing configured every line of the banner works', async t => {
   const token = /^Demo token +(ci_\w{36})$/m.exec(output())?.[1]
   const after = await call(`http://127.0.0.1:${port}/api/scans/dashboard`, { bearer: token })
   t.equal(after.status, 401, 'the last line of the banner has revoked it')
-  child.kill('SIGINT')
-  t.same(await exited, [0, null], 'Ctrl-C ends it with exit code 0')
-  t.notOk(existsSync(join(folder, '.tollgate/postgres.lock')), 'the folder is free again')
-})
 
-t.test('what was kept in .tollgate/ outlives a restart, and has one user at a time', async t => {
-  const folder = makeFolder(t)
-  const first = await startEmbedded(t, folder)
-  const jwt = /^Demo JWT +(\S+)$/m.exec(first.output())?.[1]
-  const tokens = (port: number) => `http://127.0.0.1:${port}/api/auth/cli-tokens`
-  const made = await call(tokens(first.port), {
-    method: 'POST',
-    bearer: jwt,
-    body: { name: 'mine' }
-  })
+  // What is kept outlives a restart, and has one user at a time.
+  const jwt = /^Demo JWT +(\S+)$/m.exec(output())?.[1]
+  const tokens = (at: number) => `http://127.0.0.1:${at}/api/auth/cli-tokens`
+  const made = await call(tokens(port), { method: 'POST', bearer: jwt, body: { name: 'mine' } })
   t.equal(made.status, 201)
   const second = runTollgate({ cwd: folder, args: ['tokens', 'list'] })
   t.same(await once(second.child, 'exit'), [3, null])
   t.match(second.output(), /in use by process \d+/)
-  first.child.kill('SIGTERM')
-  t.same(await first.exited, [0, null])
+  child.kill('SIGINT')
+  t.same(await exited, [0, null], 'Ctrl-C ends it with exit code 0')
+  t.notOk(existsSync(join(folder, '.tollgate/postgres.lock')), 'the folder is free again')
 
   const again = await startEmbedded(t, folder)
   const bearer = String(made.json['token'])
@@ -93,7 +81,7 @@ t.test('what was kept in .tollgate/ outlives a restart, and has one user at a ti
   t.equal(used.status, 200, 'the token of before')
   t.equal((await call(tokens(again.port), { bearer: jwt })).status, 200, 'the JWT of before')
   const secret = readFileSync(join(folder, '.tollgate/jwt-secret'), 'utf8').trim()
-  t.notMatch(first.output() + again.output(), secret, 'the secret is printed nowhere')
+  t.notMatch(output() + again.output(), secret, 'the secret is printed nowhere')
   again.child.kill('SIGTERM')
   await again.exited
 })

@@ -78,31 +78,29 @@ export function runTollgate({ env = {}, args = ['serve'], cwd = ROOT }: GateStar
   return { child, output: () => printed }
 }
 
-/** A gate that is ready. `env` as an operator would set it; ports are chosen here. */
+/** What the banner says of the ports; it is printed when the gate is ready. */
+const PORTS = /^Tollgate \S+ on http:\/\/[^:]+:(\d+), health and metrics on http:\/\/[^:]+:(\d+)$/m
+
+/** A gate that is ready. `env` as an operator would set it; the system chooses the ports. */
 export async function startGate(start: GateStart = {}): Promise<GateProcess> {
-  const [port, adminPort] = [await freePort(), await freePort()]
-  const env = { JWT_SECRET, PORT: `${port}`, ADMIN_PORT: `${adminPort}`, ...start.env }
+  const env = { JWT_SECRET, PORT: '0', ADMIN_PORT: '0', ...start.env }
   const { child, output } = runTollgate({ ...start, env })
-  const adminUrl = `http://127.0.0.1:${adminPort}`
   const ended = once(child, 'exit').then(([code]) => (typeof code === 'number' ? code : null))
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal)
     return ended
   }
-  try {
-    await eventually('the gate is ready', async () => {
-      if (child.exitCode !== null) throw new Error(`the gate ended early:\n${output()}`)
-      const answer = await fetch(`${adminUrl}/readyz`).catch(() => undefined)
-      await answer?.arrayBuffer()
-      return answer?.status === 200
-    })
-  } catch (error) {
+  const ports = await eventually('the gate is ready', () => {
+    if (child.exitCode !== null) throw new Error('it ended early')
+    return PORTS.exec(output()) ?? undefined
+  }).catch(async (cause: unknown) => {
     await stop('SIGKILL')
-    throw new Error(`the gate did not become ready:\n${output()}`, { cause: error })
-  }
+    throw new Error(`the gate did not become ready:\n${output()}`, { cause })
+  })
+  const [port = 0, adminPort = 0] = ports.slice(1).map(Number)
   return {
     url: `http://127.0.0.1:${port}`,
-    adminUrl,
+    adminUrl: `http://127.0.0.1:${adminPort}`,
     port,
     adminPort,
     pid: child.pid ?? 0,
