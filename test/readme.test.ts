@@ -4,9 +4,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { loadSettings } from '../src/config/load.ts'
 import { SETTINGS } from '../src/config/schema.ts'
+import { OWN_ROUTES } from '../src/core/own-routes.ts'
+import { loadRoutes } from '../src/routes/compile.ts'
+import { jsonSchemaText } from '../src/routes/schema.ts'
 import { CODES } from '../src/telemetry/labels.ts'
 import type { Setting } from '../src/config/kinds.ts'
+import { loadText } from './support/routes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const FILE = join(ROOT, 'README.md')
@@ -72,4 +77,37 @@ t.test('what the README links to is there', async t => {
 t.test('its two commands come first', async t => {
   const commands = [...readme.matchAll(/^```sh\n([\s\S]*?)\n```/gm)].map(([, text]) => text)
   t.same(commands.slice(0, 2), ['npm ci && npm start', 'npm ci && npm test'])
+})
+
+t.test('its route file loads', async t => {
+  const yaml = [...readme.matchAll(/^```yaml\n(version: 1\n[\s\S]*?)\n```/gm)].map(
+    ([, text = '']) => text
+  )
+  t.equal(yaml.length, 1)
+  t.same(
+    loadText(...yaml).findings.filter(({ level }) => level === 'error'),
+    []
+  )
+})
+
+t.test('the schema that editors read is the one that is checked', async t => {
+  t.equal(readFileSync(join(ROOT, 'config/routes.schema.json'), 'utf8'), jsonSchemaText())
+})
+
+t.test('the example settings are settings', async t => {
+  const TOLLGATE_CONFIG = join(ROOT, 'config/tollgate.example.yaml')
+  const loaded = loadSettings({
+    env: { TOLLGATE_CONFIG },
+    readFile: path => readFileSync(path, 'utf8')
+  })
+  t.match(loaded, { warnings: [] })
+})
+
+t.test('the route file that is shipped has no error and no warning', async t => {
+  const loaded = await loadRoutes(join(ROOT, 'config/routes.yaml'), { ownRoutes: OWN_ROUTES })
+  t.ok('table' in loaded)
+  t.same(
+    loaded.findings.filter(({ level }) => level !== 'note'),
+    []
+  )
 })

@@ -128,7 +128,8 @@ function describeListenError(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error && 'code' in thrown && 'syscall' in thrown)) return undefined
   if (thrown.syscall !== 'listen') return undefined
   const host = 'address' in thrown ? String(thrown.address) : ''
-  const where = `${host.includes(':') ? `[${host}]` : host}:${'port' in thrown ? String(thrown.port) : ''}`
+  const port = 'port' in thrown && typeof thrown.port === 'number' ? `:${thrown.port}` : ''
+  const where = `${host.includes(':') ? `[${host}]` : host}${port}`
   switch (thrown.code) {
     case 'EADDRINUSE':
       return `${where} is taken by another process. Set PORT or ADMIN_PORT to a free one.`

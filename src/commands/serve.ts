@@ -49,17 +49,29 @@ async function serve(io: CommandIo): Promise<void> {
   io.onSignal('SIGUSR2', () => gate.drain())
   // Without a listener it would end the process.
   io.onSignal('SIGHUP', () => undefined)
+  const patience = setTimeout(() => io.err(STILL_WAITING), PATIENCE_MS)
   gate.ready.then(
-    () => printBanner(io, { gate, settings, table, gaps }),
+    () => {
+      clearTimeout(patience)
+      return printBanner(io, { gate, settings, table, gaps })
+    },
     (thrown: unknown) => stopped.reject(thrown)
   )
   try {
     await stopped.promise
+    io.err('Stopped.\n')
   } catch (thrown) {
     await gate.stop()
     explain(thrown)
+  } finally {
+    clearTimeout(patience)
   }
 }
+
+/** Embedded Postgres needs some seconds for its first start. */
+const PATIENCE_MS = 10_000
+const STILL_WAITING =
+  'Still waiting for the database: the log says why. Requests with tokens get 503 until it is there.\n'
 
 interface Started {
   readonly gate: RunningGate
@@ -74,7 +86,7 @@ async function printBanner(io: CommandIo, { gate, settings, table, gaps }: Start
   const lines = [
     '',
     `Tollgate ${readVersion()} on ${gateUrl}, health and metrics on ${urlOf(settings.ADMIN_HOST, adminPort)}`,
-    `Routes      ${settings.ROUTES_FILE}: ${table.rules.length} rules${reported(table)}`,
+    `Routes        ${settings.ROUTES_FILE}: ${table.rules.length} rules${reported(table)}`,
     ...partLines(gaps.missing, {
       folder: EMBEDDED_FOLDER,
       isDatabaseKept: parts.isDatabaseKept,
@@ -114,11 +126,14 @@ async function trial(
     audience: settings.JWT_AUDIENCE,
     userClaim: settings.JWT_USER_CLAIM
   })
-  const token = await createDemoToken({ store, table, randomBytes })
+  // Never into a database that others use.
+  const token = parts.isDatabaseOwn
+    ? await createDemoToken({ store, table, randomBytes })
+    : undefined
   const jwt = await user.signJwt()
   return [
-    `Demo JWT    ${jwt}`,
-    ...(token ? [`Demo token  ${token.token}`] : []),
+    `Demo JWT      ${jwt}`,
+    ...(token ? [`Demo token    ${token.token}`] : []),
     '',
     'Try:',
     ...curlLines({ gateUrl, jwt, token, table }).map(line => `  ${line}`),

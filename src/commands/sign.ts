@@ -48,6 +48,12 @@ export function registerSign(program: Command, io: CommandIo): void {
         .default('headers')
     )
     .action((method: string, path: string, options: SignOptions) => {
+      if (options.curl && options.body === '-') {
+        throw new CommandExit(2, '--curl needs the body in a file: what stdin gave is gone.')
+      }
+      if (!/^https?:\/\/[^\s/]+\/*$/.test(options.gate)) {
+        throw new CommandExit(2, '--gate takes http://host:port or https://host.')
+      }
       const token = readToken(io)
       const request = readRequest(method, path, options.body)
       const headers = namedHeaders(signNow(request, token, options))

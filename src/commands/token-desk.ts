@@ -37,7 +37,7 @@ export async function openTokenDesk(io: CommandIo): Promise<TokenDesk> {
   const settings = readSettings(io)
   await using stack = new AsyncDisposableStack()
   const log = logTo(io)
-  const database = await openStore(stack, settings)
+  const database = await openStore(stack, settings, io)
   const redis = openRedis(settings, log)
   if (redis) stack.defer(() => redis.close())
   const store = createTokenStore(database)
@@ -73,7 +73,11 @@ function openRedis({ REDIS_URL, REDIS_MODE }: Settings, log: Log): RedisClient |
 }
 
 /** The database that the settings name, else the embedded one, with the schema that is known here. */
-async function openStore(stack: AsyncDisposableStack, settings: Settings): Promise<Database> {
+async function openStore(
+  stack: AsyncDisposableStack,
+  settings: Settings,
+  io: CommandIo
+): Promise<Database> {
   const { DATABASE_URL, LEASE_MS } = settings
   const observer = NO_OBSERVER
   if (DATABASE_URL !== undefined) {
@@ -85,6 +89,8 @@ async function openStore(stack: AsyncDisposableStack, settings: Settings): Promi
   }
   const isMissing = !findGaps(settings).mayBeFilled
   if (isMissing) throw new CommandExit(2, 'DATABASE_URL must be set in production.')
+  // Else a revocation that found nothing here could pass for one that was carried out.
+  io.err(`DATABASE_URL is not set: this is the embedded database in ${EMBEDDED_FOLDER}/.\n`)
   const { connection, isKept } = stack.use(
     await openEmbeddedPostgres(EMBEDDED_FOLDER).catch(explain)
   )

@@ -22,6 +22,10 @@ export function findConflicts(
   if ('REDIS_URL' in values && !isGiven('REDIS_URL') && values['REDIS_MODE'] !== 'single') {
     refuse('REDIS_MODE', 'is given without REDIS_URL')
   }
+  const { PORT, ADMIN_PORT, HOST, ADMIN_HOST } = values
+  if (PORT === ADMIN_PORT && PORT !== undefined && PORT !== 0 && HOST === ADMIN_HOST) {
+    refuse('ADMIN_PORT', 'is the same as PORT')
+  }
   if (values['UPSTREAM_EXPOSURE'] === 'refuse' && 'POD_IP' in values && !isGiven('POD_IP')) {
     refuse('UPSTREAM_EXPOSURE', 'is refuse without POD_IP: there is no address to look at')
   }

@@ -29,6 +29,9 @@ export interface PartPlaces {
   readonly upstreamUrl: string
 }
 
+/** Of the longest title, so that the banner's other lines can be in the same columns. */
+const TITLE_WIDTH = 'Nonce store'.length
+
 /** One line a part, in columns: the part, what stands in for it, the variable that replaces it. */
 export function partLines(missing: readonly Gap[], places: PartPlaces): readonly string[] {
   const { folder, isDatabaseKept, isSecretKept, upstreamUrl } = places
@@ -39,10 +42,9 @@ export function partLines(missing: readonly Gap[], places: PartPlaces): readonly
     JWT_SECRET: ['User JWTs', `generated secret ${keptIn(folder, isSecretKept)}`]
   } as const satisfies Record<Gap, readonly [string, string]>
   const rows = missing.map(gap => [...parts[gap], `replaced by ${NAMES[gap]}`] as const)
-  const titleWidth = Math.max(...rows.map(([title]) => title.length))
   const whatWidth = Math.max(...rows.map(([, what]) => what.length))
   return rows.map(([title, what, by]) =>
-    [title.padEnd(titleWidth), what.padEnd(whatWidth), by].join('   ')
+    [title.padEnd(TITLE_WIDTH), what.padEnd(whatWidth), by].join('   ')
   )
 }
 

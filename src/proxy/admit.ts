@@ -45,6 +45,7 @@ export function createAdmit(deps: AdmitDeps) {
     const { request, rawTarget } = arrived
     const exchange = new Exchange(arrived, deps)
     const fail = (thrown: unknown): undefined => {
+      noteRoute(exchange, deps)
       observer.count('decisions_total', { auth: 'none', result: 'fault' })
       answers.fail(exchange, thrown)
     }
@@ -77,7 +78,7 @@ function carryOut(
   const { answers, observer } = deps
   switch (decision.kind) {
     case 'denial':
-      if (!decision.rule) noteShape(exchange, deps)
+      if (!decision.rule) noteRoute(exchange, deps)
       answers.deny(exchange, decision)
       observer.count('decisions_total', { auth: authOf(exchange), result: 'deny' })
       return undefined
@@ -139,9 +140,14 @@ async function answerOwn(
   return undefined
 }
 
-function noteShape(exchange: Exchange, { routes }: AdmitDeps): void {
-  const target = readTarget(exchange.rawTarget)
-  if (!('kind' in target)) exchange.stage.shape = shapeOf(target.segments, routes())
+/** For the line of a request that ended without a word about its rule. */
+function noteRoute({ request, rawTarget, stage }: Exchange, { routes }: AdmitDeps): void {
+  const target = readTarget(rawTarget)
+  if ('kind' in target) return
+  const match = routes().match(request.method ?? '', target)
+  if (match.kind === 'rule') stage.route = match.rule.key
+  else if (match.kind === 'own') stage.route = 'own'
+  else stage.shape = shapeOf(target.segments, routes())
 }
 
 /** What report mode lets through is told, so that it can be mended before it is enforced. */

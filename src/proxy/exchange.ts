@@ -30,7 +30,8 @@ export interface Stage {
   /** `OK`, or the code of the refusal. */
   code: string
   principal: Principal
-  signed: boolean
+  /** Undefined: not permitted, so it says nothing. */
+  signed: boolean | undefined
   /** Which of several causes with one public answer it was. */
   reason: string | undefined
   shape: string | undefined
@@ -56,7 +57,7 @@ export class Exchange {
     route: 'none',
     code: 'OK',
     principal: NOBODY,
-    signed: false,
+    signed: undefined,
     reason: undefined,
     shape: undefined,
     upstream: undefined,
@@ -112,7 +113,11 @@ export class Exchange {
     this.stage.upstream = upstream
     if (this.#sentMs === undefined) {
       const ownSeconds = (performance.now() - this.startedMs) / 1000
-      this.#deps.observer.measure('overhead_seconds', ownSeconds, SIGNED[`${this.stage.signed}`])
+      this.#deps.observer.measure(
+        'overhead_seconds',
+        ownSeconds,
+        SIGNED[`${this.stage.signed ?? false}`]
+      )
     }
     this.#sentMs = performance.now()
   }

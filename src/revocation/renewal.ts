@@ -138,7 +138,7 @@ export function createRenewal(deps: RenewalDeps): Renewal {
       return 'standby'
     }
     if (reply.member !== 'live') return becomeNobody()
-    if (reply.history !== history || reply.seq < appliedSeq) changeHistory(reply.history)
+    if (reply.history !== history || reply.seq < appliedSeq) changeHistory(reply)
     else if (appliedSeq < reply.prunedSeq || reply.events.length > MAX_EVENTS) {
       changes.skipTo(reply.seq)
     }
@@ -157,14 +157,17 @@ export function createRenewal(deps: RenewalDeps): Renewal {
     return 'not_member'
   }
 
-  function changeHistory(to: string): void {
+  function changeHistory({ history: to, seq }: Reply): void {
     const from = history
     history = to
     clock.forget()
     changes.forget(from === undefined ? 'start' : 'history')
     if (from === undefined) return
     observer.count('history_changes_total')
-    log.error('the database changed its history: commits may be lost', { from, to })
+    // On the same timeline and with all that was known, it was a restart; else commits may be lost.
+    if (from.split('/')[1] === to.split('/')[1] && seq >= appliedSeq) {
+      log.warn('the database was restarted: everything is read again', { from, to })
+    } else log.error('the database changed its history: commits may be lost', { from, to })
   }
 
   return {

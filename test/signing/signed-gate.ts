@@ -84,7 +84,7 @@ export async function startSignedGate(
     claimed,
     send,
     /** Clock of the database and age of what is kept go on together. */
-    advance(byMs: number) {
+    advance: (byMs: number) => {
       nowMs += byMs
       monoMs += byMs
     }

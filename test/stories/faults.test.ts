@@ -107,10 +107,10 @@ t.test('a database that comes late is waited for, and nothing is 401 meanwhile',
   const { token } = await createToken(only(fleet))
   const link = await startFaultProxy(t, fleet.postgres.port)
   const url = fleet.database.url.replace(String(fleet.postgres.port), String(link.port))
-  link.refuse()
+  await link.refuse()
   const late = fleet.startGate({ DATABASE_URL: url })
   await new Promise(resolve => setTimeout(resolve, 1500))
-  link.pass()
+  await link.pass()
   const gate = await late
   t.equal((await use(gate, token)).status, 200)
 })
