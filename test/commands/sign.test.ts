@@ -125,6 +125,11 @@ t.test('the curl command names the token and does not hold it', async t => {
   ])
 })
 
+t.test('a curl command that could not be pasted is refused', async t => {
+  await t.rejects(run(['GET', '/api/x', '--curl', '--gate', 'foo']), { exitCode: 2 })
+  await t.rejects(run(['POST', '/api/x', '--curl', '--body', '-']), { exitCode: 2 })
+})
+
 t.test('the curl command fits the request', async t => {
   const head = await run(['HEAD', '/api/x', '--curl'])
   t.match(head.out, '--path-as-is --head')

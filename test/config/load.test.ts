@@ -231,6 +231,9 @@ t.test('settings that exclude or need each other are refused together', async t 
   const jwks = { JWT_JWKS_URL: 'https://login.test/keys' }
   t.match(messages({ env: { JWT_SECRET: SECRET, ...jwks } }), [/JWT_SECRET \| .*JWT_JWKS_URL/])
   t.same(messages({ env: jwks }), [])
+  t.match(messages({ env: { PORT: '9090' } }), [/ADMIN_PORT \| is the same as PORT/])
+  t.same(messages({ env: { PORT: '9090', ADMIN_HOST: '127.0.0.2' } }), [])
+  t.same(messages({ env: { PORT: '0', ADMIN_PORT: '0' } }), [])
   t.match(messages({ env: { REDIS_MODE: 'cluster' } }), [
     /REDIS_MODE \| is given without REDIS_URL/
   ])

@@ -63,7 +63,7 @@ t.test(
         return Promise.all(fleet.gates.map(gate => sendSigned(gate, token, headers)))
       })
       for (const pair of await Promise.all(pairs)) {
-        t.same(pair.map(({ status }) => status).toSorted(), [200, 401])
+        t.same(new Set(pair.map(({ status }) => status)), new Set([200, 401]))
       }
     }
     t.equal(fleet.upstream.begun - before, 500)
