@@ -36,6 +36,11 @@ export function createHeldBytes(observer: Observer, limitBytes = HELD_LIMIT_BYTE
   }
 }
 
+/** At random, so that those who were refused together do not come back together. */
+export function overloaded(): Fault {
+  return new Fault('OVERLOADED', { retryAfterSeconds: 1 + Math.floor(Math.random() * 3) })
+}
+
 type Held = Uint8Array | 'too-large' | 'too-slow' | 'cut-off'
 
 export interface RequestBodyDeps {
@@ -74,7 +79,7 @@ export class RequestBody implements BodyHolder {
     const wanted = declared ?? limitBytes
     if (!held.reserve(wanted)) {
       observer.count('shed_total', { reason: 'held_bodies' })
-      throw new Fault('OVERLOADED', { retryAfterSeconds: 1 + Math.floor(Math.random() * 3) })
+      throw overloaded()
     }
     this.#reserved = wanted
     const chunks: Buffer[] = []

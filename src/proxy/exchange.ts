@@ -68,7 +68,7 @@ export class Exchange {
   }
   readonly #deps: ExchangeDeps
   #sentMs: number | undefined
-  #tunnel: { readonly openedMs: number; end: string } | undefined
+  #tunnel: { readonly openedMs: number; end: string | undefined } | undefined
   #onLeft: (() => void) | undefined
 
   constructor(arrived: Arrived, deps: ExchangeDeps) {
@@ -80,6 +80,8 @@ export class Exchange {
     this.client = deps.readClient(request.socket.remoteAddress, request.rawHeaders)
     this.requestId = readRequestId(request) ?? randomUUID()
     this.body = new RequestBody(request, response, deps)
+    // Writing to a client that has just left is no reason to end the process.
+    response.on('error', () => undefined)
     response.once('close', () => this.#close())
   }
 
@@ -130,13 +132,13 @@ export class Exchange {
 
   /** The answer was 101: a line now, and one at the end. */
   tunnelOpened(): void {
-    this.#tunnel = { openedMs: performance.now(), end: 'client' }
+    this.#tunnel = { openedMs: performance.now(), end: undefined }
     this.#deps.access(this.#line())
   }
 
-  /** Who ended it. */
+  /** Who ended it; what follows from that ends it, too. */
   tunnelEnded(by: string): void {
-    if (this.#tunnel) this.#tunnel.end = by
+    if (this.#tunnel) this.#tunnel.end ??= by
   }
 
   #line(): AccessLine {
@@ -157,7 +159,11 @@ export class Exchange {
   #lastLine(): AccessLine {
     if (!this.#tunnel) return this.#line()
     const { openedMs, end } = this.#tunnel
-    return { ...this.#line(), seconds: (performance.now() - openedMs) / 1000, cause: end }
+    return {
+      ...this.#line(),
+      seconds: (performance.now() - openedMs) / 1000,
+      cause: end ?? 'client'
+    }
   }
 
   #close(): void {

@@ -12,7 +12,7 @@ import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { asFault, Fault, type Permit } from '../core/decision.ts'
 import type { Observer } from '../core/observer.ts'
-import type { BodyStream } from './body.ts'
+import { type BodyStream, overloaded } from './body.ts'
 import type { Connections, Flow } from './connections.ts'
 import type { Exchange } from './exchange.ts'
 import { isPassable } from './headers.ts'
@@ -39,10 +39,7 @@ export function createForward(deps: ForwardDeps): Forward {
   return (exchange, permit) => {
     const sending = new Sending(exchange, permit, deps)
     if (deps.connections.enter(sending)) sending.start()
-    else {
-      const retryAfterSeconds = 1 + Math.floor(Math.random() * 3)
-      deps.answers.fail(exchange, new Fault('OVERLOADED', { retryAfterSeconds }))
-    }
+    else deps.answers.fail(exchange, overloaded())
   }
 }
 
@@ -65,7 +62,8 @@ class Sending implements ConnectionAware, Flow {
   #hasLapsed = false
   #hasDecidedAgain = false
   #hasRetried = false
-  #hasEnded = false
+  /** By us: how it ended is said already. */
+  #isCut = false
 
   constructor(exchange: Exchange, permit: Permit, deps: ForwardDeps) {
     this.#exchange = exchange
@@ -77,7 +75,10 @@ class Sending implements ConnectionAware, Flow {
 
   start(): void {
     this.#exchange.onLeft(() => this.#abandon())
-    this.#exchange.response.once('close', () => this.#leave())
+    this.#exchange.response.once('close', () => {
+      this.#relay.release()
+      this.#deps.connections.leave(this)
+    })
     this.#dispatch(this.#upstream.pool)
   }
 
@@ -160,12 +161,12 @@ class Sending implements ConnectionAware, Flow {
   ): void {
     this.#exchange.answered(this.#upstream.name)
     const upgraded = { status, rawHeaders: controller.rawHeaders, socket }
-    const opened = upgradeToTunnel(this.#exchange, this.#permit, this.#deps, upgraded)
-    if (!opened) this.#answer(new Fault('UPSTREAM_INVALID'))
+    const isOpen = upgradeToTunnel(this.#exchange, this.#permit, this.#deps, upgraded)
+    if (!isOpen) this.#answer(new Fault('UPSTREAM_INVALID'))
   }
 
   onResponseError(_controller: unknown, error: Error): void {
-    if (this.#exchange.hasLeft) return
+    if (this.#exchange.hasLeft || this.#isCut) return
     if (this.#hasLapsed) void this.#decideAgain()
     else if (this.#exchange.response.headersSent) this.#relay.cut('upstream')
     else if (this.#mayRetry(error)) this.#retry(error)
@@ -211,39 +212,38 @@ class Sending implements ConnectionAware, Flow {
     this.#hasRetried = true
     this.#exchange.stage.retried = true
     this.#deps.observer.count('upstream_retries_total')
-    const again = () => {
-      const fresh = this.#upstream.fresh()
-      this.#dispatch(fresh)
-      // Closes once the request on it has ended.
-      void fresh.close()
-    }
-    if (isRefused(error)) setTimeout(again, REFUSED_PAUSE_MS)
-    else again()
+    if (isRefused(error)) setTimeout(() => this.#dispatchAfresh(), REFUSED_PAUSE_MS)
+    else this.#dispatchAfresh()
+  }
+
+  #dispatchAfresh(): void {
+    const fresh = this.#upstream.fresh()
+    this.#dispatch(fresh)
+    // Closes once the request on it has ended.
+    void fresh.close()
   }
 
   /** The client is gone: so is the reason for the request. */
   #abandon(): void {
-    this.#controller?.abort(new Error('the client left'))
+    this.#abort('the client left')
     this.#body?.destroy()
   }
 
   tick(): void {
     const stalled = this.#relay.tick(this.#hasStarted)
     if (stalled === undefined) return
-    this.#controller?.abort(new Error('no progress'))
+    this.#abort('no progress')
     if (stalled === 'upload' && !this.#exchange.response.headersSent) this.#relay.timeOut()
     else this.#relay.cut(stalled === 'answer' ? 'client' : 'upstream')
   }
 
   cut(): void {
-    this.#controller?.abort(new Error('the gate stops'))
+    this.#abort('the gate stops')
     this.#relay.cut('grace')
   }
 
-  #leave(): void {
-    if (this.#hasEnded) return
-    this.#hasEnded = true
-    this.#relay.release()
-    this.#deps.connections.leave(this)
+  #abort(why: string): void {
+    this.#isCut = true
+    this.#controller?.abort(new Error(why))
   }
 }

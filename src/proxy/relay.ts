@@ -143,8 +143,8 @@ export class Relay {
 
   #endStream(cause: StreamEnd): void {
     this.#deps.observer.count('streams_closed_total', { cause })
-    this.#controller?.abort(new Error(`the stream's end: ${cause}`))
     this.cut(cause)
+    this.#controller?.abort(new Error(`the stream's end: ${cause}`))
   }
 
   /** Once a second; says who has kept the others waiting for too long. */

@@ -12,6 +12,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import { asFault } from '../core/decision.ts'
 import type { Gate } from '../core/gate.ts'
 import type { Observer } from '../core/observer.ts'
 import type { OwnRoutes } from '../core/own-routes.ts'
@@ -83,6 +84,11 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
     logger: false
+  })
+  app.setErrorHandler((cause, _request, reply) => {
+    const { status, publicMessage: message, code, retryAfterSeconds } = asFault(cause)
+    options.log.error('a request could not be taken', { code, cause })
+    return reply.code(status).header('retry-after', retryAfterSeconds).send({ message, code })
   })
   app.addHook('onRequest', (request, reply, done) => {
     inTurn(reply.raw, () => decide(request, reply, done))

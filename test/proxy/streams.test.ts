@@ -189,6 +189,14 @@ t.test('streams end with their token', async t => {
   t.equal(events.response.complete, false, 'no clean end')
   t.equal(await echo(other, 'still here'), 'still here')
   t.equal(proxy.counts.get('streams_closed_total revoked'), 2)
+  t.ok(
+    proxy.lines.some(({ aborted }) => aborted === 'revoked'),
+    'the event stream'
+  )
+  t.ok(
+    proxy.lines.some(({ cause }) => cause === 'revoked'),
+    'the tunnel'
+  )
   other.terminate()
 })
 

@@ -8,7 +8,7 @@ import type { LogFields, NonceStore, TokenEntry } from '../../src/core/ports.ts'
 import type { TokenRow, User } from '../../src/core/principal.ts'
 import { digestToken, makeToken, type TokenDigest } from '../../src/core/token.ts'
 import { createEmbeddedNonces } from '../../src/embedded/nonces.ts'
-import { createConnections } from '../../src/proxy/connections.ts'
+import { type Connections, createConnections, type Flow } from '../../src/proxy/connections.ts'
 import { createProxyServer } from '../../src/proxy/server.ts'
 import { openUpstreams } from '../../src/proxy/upstreams.ts'
 import type { AccessLine } from '../../src/telemetry/access.ts'
@@ -36,6 +36,10 @@ export interface TestProxy extends AsyncDisposable {
   /** Permits lapse for this reason from now on. */
   setLapse(lapse: 'lease' | 'entry' | undefined): void
   drain(): void
+  /** So many seconds pass for whatever is under way. */
+  tick(seconds: number): void
+  /** The time to finish is over. */
+  cut(): void
   waitForLine(index?: number): Promise<AccessLine>
 }
 
@@ -100,7 +104,16 @@ export async function startProxy(
     },
     ...start.deps
   })
-  const connections = createConnections({ maxInFlight: start.maxInFlight ?? 1024, observer })
+  const flows = new Set<Flow>()
+  const counted = createConnections({ maxInFlight: start.maxInFlight ?? 1024, observer })
+  const connections: Connections = {
+    ...counted,
+    enter: flow => counted.enter(flow) && Boolean(flows.add(flow)),
+    leave(flow) {
+      flows.delete(flow)
+      counted.leave(flow)
+    }
+  }
   const upstreams = openUpstreams({
     defaultUrl: start.upstreamUrl ?? upstream.url,
     entries: table.upstreams.values(),
@@ -156,6 +169,12 @@ export async function startProxy(
     drain() {
       isDraining = true
       connections.drain()
+    },
+    tick(seconds) {
+      for (let i = 0; i < seconds; i++) for (const flow of flows) flow.tick()
+    },
+    cut() {
+      for (const flow of flows) flow.cut()
     },
     async waitForLine(index = 0) {
       for (let i = 0; i < 200; i++) {
