@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { call, runTollgate, startGate } from '../support/gate.ts'
+import { call, runTollgate } from '../support/gate.ts'
 
 const run = promisify(execFile)
 const ROOT = join(import.meta.dirname, '../..')
@@ -21,8 +21,12 @@ function makeFolder(t: { teardown(run: () => unknown): void }): string {
 }
 
 /** The gate without anything configured; JWT_SECRET too is left to it. */
-async function startEmbedded(t: { teardown(run: () => unknown): void }, cwd: string) {
-  const { child, output } = runTollgate({ cwd, env: { PORT: '0', ADMIN_PORT: '0' } })
+async function startEmbedded(
+  t: { teardown(run: () => unknown): void },
+  cwd: string,
+  env: Readonly<Record<string, string>> = {}
+) {
+  const { child, output } = runTollgate({ cwd, env: { PORT: '0', ADMIN_PORT: '0', ...env } })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
   while (!output().includes('Ctrl-C ends it.')) {
@@ -75,7 +79,11 @@ t.test('with nothing configured the banner’s lines work, and what was made is 
   t.same(await exited, [0, null], 'Ctrl-C ends it with exit code 0')
   t.notOk(existsSync(join(folder, '.tollgate/postgres.lock')), 'the folder is free again')
 
-  const again = await startEmbedded(t, folder)
+  // In production only because it is asked for.
+  const again = await startEmbedded(t, folder, {
+    NODE_ENV: 'production',
+    TOLLGATE_ALLOW_EMBEDDED: 'true'
+  })
   const bearer = String(made.json['token'])
   const used = await call(`http://127.0.0.1:${again.port}/api/scans/dashboard`, { bearer })
   t.equal(used.status, 200, 'the token of before')
@@ -120,13 +128,4 @@ t.test('a taken port is a sentence', async t => {
   t.same(await once(child, 'exit'), [2, null])
   t.match(output(), `127.0.0.1:${port} is taken by another process`)
   t.notMatch(output(), /\n {4}at /)
-})
-
-t.test('in production the embedded parts step in when they are asked for', async t => {
-  const gate = await startGate({
-    cwd: makeFolder(t),
-    env: { NODE_ENV: 'production', TOLLGATE_ALLOW_EMBEDDED: 'true' }
-  })
-  t.equal((await call(`${gate.url}/api/scans/dashboard`)).status, 401)
-  t.equal(await gate.stop(), 0)
 })

@@ -163,7 +163,7 @@ function accept(client: Socket, state: State): void {
   // A socket that was reset reports it; that is what this proxy is for.
   client.on('error', () => {})
   if (state.mode.kind === 'reset') {
-    client.resetAndDestroy()
+    reset(client)
     return
   }
   if (state.mode.kind === 'close') {
@@ -174,24 +174,33 @@ function accept(client: Socket, state: State): void {
   upstream.setNoDelay(true)
   const link = { client, upstream }
   state.links.add(link)
-  upstream.on('error', () => client.resetAndDestroy())
+  upstream.on('error', () => reset(client))
   for (const [socket, other] of [
     [client, upstream],
     [upstream, client]
   ] as const) {
     socket.on('close', hadError => {
       state.links.delete(link)
-      if (hadError || !other.writableEnded) other.resetAndDestroy()
+      if (hadError || !other.writableEnded) reset(other)
     })
   }
   carry(client, upstream, state, 'up')
   carry(upstream, client, state, 'down')
 }
 
+/**
+ * RST, but where the end of the stream is on its way: libuv refuses to reset such a socket, Node then
+ * leaves it open, and the process spins at its exit.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 function resetAll(state: State): void {
   for (const { client, upstream } of state.links) {
-    client.resetAndDestroy()
-    upstream.resetAndDestroy()
+    reset(client)
+    reset(upstream)
   }
 }
 

@@ -62,7 +62,7 @@ export function runTollgate({ env = {}, args = ['serve'], cwd = ROOT }: GateStar
   readonly output: () => string
 } {
   const inherited = Object.fromEntries(
-    ['PATH', 'HOME', 'NODE_V8_COVERAGE'].flatMap(name => {
+    ['PATH', 'HOME'].flatMap(name => {
       const value = process.env[name]
       return value === undefined ? [] : [[name, value]]
     })
