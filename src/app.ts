@@ -51,6 +51,8 @@ interface Opening extends GateOptions, Telemetry {
   readonly parts: Parts
   readonly readiness: Readiness
   readonly connections: Connections
+  /** Requests that ended, by the key of their rule. */
+  readonly used: Map<string, number>
 }
 
 /** Listens, whatever the stores do; throws what node:net throws, and EmbeddedInUse. */
@@ -69,7 +71,8 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
   const parts = stack.use(await openParts(options))
   const connections = createConnections({ maxInFlight: settings.MAX_IN_FLIGHT, observer })
   stack.defer(() => connections.stop())
-  const opening: Opening = { ...options, log, observer, parts, readiness, connections }
+  const used = new Map<string, number>()
+  const opening: Opening = { ...options, log, observer, parts, readiness, connections, used }
   const admin = openAdmin(stack, opening, () => stores)
   const stores = openStores(stack, { ...opening, streams: connections })
   const proxy = await openProxy(stack, opening, stores)
@@ -143,7 +146,7 @@ async function finish(
 }
 
 function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => Stores) {
-  const { settings, table, readiness, observer, log } = opening
+  const { settings, table, readiness, observer, log, used } = opening
   const replica = () => {
     const { id, leaseAgeMs, appliedSeq } = stores().revocation.state()
     return { id, leaseAgeMs: leaseAgeMs ?? null, appliedSeq, routesHash: table.hash }
@@ -155,7 +158,10 @@ function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => 
       readiness,
       metrics: observer,
       replica,
-      coverage: () => ({ routesHash: table.hash }),
+      coverage: () => ({
+        routesHash: table.hash,
+        rules: table.rules.map(({ key }) => ({ key, requests: used.get(key) ?? 0 }))
+      }),
       appProbes: settings.APP_PROBES,
       log
     })
@@ -164,7 +170,7 @@ function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => 
 
 async function openProxy(
   stack: AsyncDisposableStack,
-  { settings, table, parts, readiness, connections, observer, log }: Opening,
+  { settings, table, parts, readiness, connections, observer, log, used }: Opening,
   { store, users, nonces, lastUsed, revocation }: Stores
 ): Promise<ProxyServer> {
   const routes = () => table
@@ -193,7 +199,11 @@ async function openProxy(
     trustedProxies: settings.TRUSTED_PROXIES,
     observer,
     log,
-    access: line => log.access(line),
+    access: line => {
+      // A tunnel has a second line, at its end.
+      if (line.seconds === undefined) used.set(line.route, (used.get(line.route) ?? 0) + 1)
+      log.access(line)
+    },
     isDraining: () => readiness.isDraining()
   })
   return stack.use(proxy)

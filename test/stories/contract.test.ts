@@ -252,6 +252,10 @@ t.test('the admin port tells how the replica stands', async t => {
     status: 200,
     json: { id: UUID, leaseAgeMs: Number, appliedSeq: Number, routesHash: /^[0-9a-f]{64}$/ }
   })
+  const { rules } = (await get('/coverage')).json
+  const asked = Array.isArray(rules) ? rules.filter(({ requests }) => requests > 0) : []
+  t.ok(asked.some(({ key }) => key === 'GET /api/scans/dashboard'))
+  t.equal(Array.isArray(rules) ? rules.length : 0, 140, 'those that nobody asked for, too')
   const metrics = await get('/metrics')
   t.match(metrics.text, /^tollgate_requests_total\{/m)
   t.match(metrics.text, /^tollgate_lease_valid 1$/m)
