@@ -4,7 +4,7 @@
  * Source: RFC 6455 section 4.2.1.
  */
 import { type Denial, deny } from './decision.ts'
-import type { Head } from './head.ts'
+import { hasBody, type Head } from './head.ts'
 import { foldName } from './identity.ts'
 
 /** 16 bytes in base64; the last digit has four spare bits, which are zero. */
@@ -12,8 +12,7 @@ const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/
 
 /** Only for a request that wants one, on a rule that allows it. */
 export function denyHandshake(head: Head): Denial | undefined {
-  const hasBody = head.isChunked || (head.contentLength ?? 0) > 0
-  const isPlain = head.method === 'GET' && head.httpVersion === '1.1' && !hasBody
+  const isPlain = head.method === 'GET' && head.httpVersion === '1.1' && !hasBody(head)
   // Together with another protocol it would be a choice, and the other side might make another one.
   const isOne = onlyValue(head, 'upgrade')?.toLowerCase() === 'websocket'
   const key = onlyValue(head, 'sec-websocket-key')

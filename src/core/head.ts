@@ -185,6 +185,16 @@ function isMethod(method: string): boolean {
   return METHODS.has(method)
 }
 
+/** Whether a body follows the head, by its framing. */
+export function hasBody({ isChunked, contentLength }: Head): boolean {
+  return isChunked || (contentLength ?? 0) > 0
+}
+
+/** GET and HEAD: a body of theirs means nothing, and never goes on (RFC 9110 section 9.3.1). */
+export function dropsBody({ method }: Head): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
 export type Bearer =
   | { readonly kind: 'none' }
   /** A bearer token is there, and it is neither of ours nor shaped like a JWT. */

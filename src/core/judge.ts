@@ -4,7 +4,7 @@
  * itself forbids cannot.
  */
 import { type Denial, deny, Fault } from './decision.ts'
-import type { Head } from './head.ts'
+import { hasBody, type Head } from './head.ts'
 import { isRefusedByTime } from './instant.ts'
 import { nonceTtlMs } from './nonce.ts'
 import { denyOrganization, denyScopes } from './permissions.ts'
@@ -206,7 +206,7 @@ export async function holdBody(
   { head, body }: Pick<Asked, 'head' | 'body'>,
   limitBytes: number
 ): Promise<Uint8Array | Denial> {
-  if (!head.isChunked && (head.contentLength ?? 0) === 0) return NO_BODY
+  if (!hasBody(head)) return NO_BODY
   const held = await body.hold(limitBytes)
   switch (held) {
     case 'too-large':

@@ -8,7 +8,7 @@
  * the gate can read another body than the one that was signed.
  */
 import { type Denial, deny } from './decision.ts'
-import type { Head } from './head.ts'
+import { dropsBody, hasBody, type Head } from './head.ts'
 import {
   type Fresh,
   isGenuine,
@@ -64,8 +64,7 @@ export function denyVersion(head: Head): Denial | undefined {
 
 /** What must not be in a signed request, by its head alone; undefined: its body may be read. */
 export function denySignedBody(head: Head): Denial | undefined {
-  const hasBody = head.isChunked || (head.contentLength ?? 0) > 0
-  if (hasBody && (head.method === 'GET' || head.method === 'HEAD')) {
+  if (hasBody(head) && dropsBody(head)) {
     return deny('MALFORMED_REQUEST', { reason: 'signed-get-with-body' })
   }
   const encoding = head.contentEncoding?.toLowerCase()

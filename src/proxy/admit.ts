@@ -5,6 +5,7 @@
  */
 import { type Decision, deny, type Permit } from '../core/decision.ts'
 import type { Gate } from '../core/gate.ts'
+import { dropsBody, hasBody } from '../core/head.ts'
 import type { Observer } from '../core/observer.ts'
 import type { OwnRoutes } from '../core/own-routes.ts'
 import type { Log } from '../core/ports.ts'
@@ -90,7 +91,7 @@ function carryOut(
       exchange.permitted(decision)
       observer.count('decisions_total', { auth: authOf(exchange), result: 'allow' })
       noteWaived(exchange, decision, deps)
-      if (hasBody(decision)) return admitBody(exchange, decision, deps)
+      if (hasBody(decision.head)) return admitBody(exchange, decision, deps)
       deps.forward(exchange, decision)
       return undefined
   }
@@ -100,14 +101,9 @@ function authOf({ stage }: Exchange): string {
   return stage.principal.kind
 }
 
-function hasBody({ head }: Permit): boolean {
-  return head.isChunked || (head.contentLength ?? 0) > 0
-}
-
 /** GET and HEAD go on without theirs; everything else goes on with it, through the plugin. */
 async function admitBody(exchange: Exchange, permit: Permit, deps: AdmitDeps): Promise<Outcome> {
-  const { method } = permit.head
-  if (method !== 'GET' && method !== 'HEAD') return { exchange, permit }
+  if (!dropsBody(permit.head)) return { exchange, permit }
   switch (await exchange.body.drop(DROPPED_LIMIT_BYTES)) {
     case 'end':
       deps.forward(exchange, permit)

@@ -11,12 +11,13 @@ import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { asFault, Fault, type Permit } from '../core/decision.ts'
+import { dropsBody, hasBody } from '../core/head.ts'
 import type { Observer } from '../core/observer.ts'
 import { type BodyStream, overloaded } from './body.ts'
 import type { Connections, Flow } from './connections.ts'
 import type { Exchange } from './exchange.ts'
 import { isPassable } from './headers.ts'
-import { hasBody, isRepeatable, outgoing } from './outgoing.ts'
+import { isRepeatable, outgoing } from './outgoing.ts'
 import type { Answers } from './problem.ts'
 import { Relay } from './relay.ts'
 import { upgradeToTunnel } from './tunnel.ts'
@@ -97,8 +98,8 @@ class Sending implements ConnectionAware, Flow {
   }
 
   #bodyToSend(): Uint8Array | BodyStream | null {
-    if (this.#permit.heldBody) return this.#permit.heldBody
-    if (!hasBody(this.#permit)) return null
+    const { head, heldBody } = this.#permit
+    if (heldBody || dropsBody(head) || !hasBody(head)) return heldBody ?? null
     this.#body = this.#exchange.body.stream(() => this.#mayWrite())
     this.#relay.watchUpload(this.#body)
     return this.#body

@@ -1,6 +1,7 @@
 /** A permitted request as undici is given it: the authorised bytes, and nothing decided anew. */
 import type { Dispatcher } from 'undici'
 import type { Permit } from '../core/decision.ts'
+import { dropsBody } from '../core/head.ts'
 import type { BodyStream } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { requestHeaders } from './headers.ts'
@@ -12,14 +13,7 @@ function isTunnel({ rule, head }: Permit): boolean {
 
 /** Safe, and without a body: it may be written once more if nobody has answered it. */
 export function isRepeatable(permit: Permit): boolean {
-  const { method } = permit.head
-  return (method === 'GET' || method === 'HEAD') && !isTunnel(permit)
-}
-
-/** Whether one goes upstream: of GET and HEAD none does. */
-export function hasBody({ head, heldBody }: Permit): boolean {
-  if (head.method === 'GET' || head.method === 'HEAD') return false
-  return head.isChunked || (heldBody?.length ?? head.contentLength ?? 0) > 0
+  return dropsBody(permit.head) && !isTunnel(permit)
 }
 
 export function outgoing(
@@ -28,8 +22,7 @@ export function outgoing(
   body: Uint8Array | BodyStream | null
 ): Dispatcher.DispatchOptions & { readonly servername: string } {
   const { head, target, rule, table, heldBody } = permit
-  const isBodiless = head.method === 'GET' || head.method === 'HEAD'
-  const contentLength = isBodiless ? undefined : (heldBody?.length ?? head.contentLength)
+  const contentLength = dropsBody(head) ? undefined : (heldBody?.length ?? head.contentLength)
   return {
     method: head.method,
     path: target.raw,

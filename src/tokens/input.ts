@@ -4,7 +4,7 @@
  * Source: the README's chapter on the token API; media types are RFC 9110, section 8.3.
  */
 import { type Denial, deny } from '../core/decision.ts'
-import type { Head } from '../core/head.ts'
+import { hasBody, type Head } from '../core/head.ts'
 import { holdBody } from '../core/judge.ts'
 import type { OwnRequest } from '../core/own-routes.ts'
 import type { Clock, NewToken } from '../core/ports.ts'
@@ -68,7 +68,7 @@ interface RotateInput {
 export async function readRotate(request: OwnRequest): Promise<RotateInput | Denial> {
   const { head } = request
   const isTyped = head.contentType !== undefined || head.contentEncoding !== undefined
-  const isBare = !isTyped && !head.isChunked && (head.contentLength ?? 0) === 0
+  const isBare = !isTyped && !hasBody(head)
   const refused = denyQuery(request) ?? (isBare ? undefined : denyMediaType(head))
   if (refused) return refused
   const bytes = await holdBody(request, BODY_LIMIT_BYTES)
