@@ -80,6 +80,11 @@ function clientOf(named: string, peer: string, isTrusted: (ip: string) => boolea
   return client
 }
 
-function valuesOf(rawHeaders: readonly string[], name: string): readonly string[] {
-  return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name)
+/** Of each line of this lower-case name, in its exact spelling but for case. */
+export function valuesOf(rawHeaders: readonly string[], name: string): readonly string[] {
+  const found: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.toLowerCase() === name) found.push(rawHeaders[i + 1] ?? '')
+  }
+  return found
 }

@@ -9,7 +9,7 @@ import type { Observer } from '../core/observer.ts'
 import { NOBODY, type Principal } from '../core/principal.ts'
 import type { Aborted, AccessLine } from '../telemetry/access.ts'
 import { type HeldBytes, RequestBody } from './body.ts'
-import type { Client, ReadClient } from './client-address.ts'
+import { type Client, type ReadClient, valuesOf } from './client-address.ts'
 
 export interface ExchangeDeps {
   readonly observer: Observer
@@ -206,9 +206,9 @@ function isCounted(by: Aborted | undefined): by is 'client' | 'upstream' | 'grac
 }
 
 /** The client's own, if it can do no harm in a log or a path; each copy counts. */
-function readRequestId({ headersDistinct }: IncomingMessage): string | undefined {
-  const given = headersDistinct['x-request-id']
-  return given?.length === 1 && REQUEST_ID.test(given[0] ?? '') ? given[0] : undefined
+function readRequestId({ rawHeaders }: IncomingMessage): string | undefined {
+  const given = valuesOf(rawHeaders, 'x-request-id')
+  return given.length === 1 && REQUEST_ID.test(given[0] ?? '') ? given[0] : undefined
 }
 
 function describe({ principal, signed }: Stage): Pick<AccessLine, 'auth'> & Partial<AccessLine> {
