@@ -4,11 +4,12 @@
  */
 import t from 'tap'
 import { createRevocation } from '../../src/revocation/revocation.ts'
+import { effort } from '../support/effort.ts'
 import { openNursery } from './support/mutants.ts'
 import { MUTANTS } from './support/rules.ts'
 import { play } from './support/scenarios.ts'
 
-const RUNS = 1500
+const RUNS = effort(1500, 100_000)
 /** More than any rule has needed to be missed. */
 const MUTANT_RUNS = 4000
 /** Another start plays other fleets: `SEED=12345 node test/revocation/model.test.ts`. */
