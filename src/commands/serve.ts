@@ -13,7 +13,7 @@ import type { RouteTable } from '../core/rule.ts'
 import { curlLines } from '../embedded/curl.ts'
 import { createDemoToken, createDemoUser } from '../embedded/demo.ts'
 import { findGapProblems, partLines } from '../embedded/fill.ts'
-import { loadRoutes } from '../routes/compile.ts'
+import { checkRoutes } from '../routes/check.ts'
 import { explain } from './explain.ts'
 import { CommandExit, type CommandIo } from './output.ts'
 import { formatFindings } from './routes.ts'
@@ -31,7 +31,7 @@ async function serve(io: CommandIo): Promise<void> {
   const settings = readSettings(io)
   const gaps = findGaps(settings)
   const missing = findGapProblems(gaps)
-  const routes = await loadRoutes(settings.ROUTES_FILE, { ownRoutes: OWN_ROUTES })
+  const routes = await checkRoutes(settings.ROUTES_FILE, { ownRoutes: OWN_ROUTES })
   const wrong = routes.findings.filter(({ level }) => level === 'error')
   if (missing.length > 0 || !('table' in routes)) {
     throw new CommandExit(

@@ -20,6 +20,7 @@ const LEVELS = {
   'implies-circle': 'error',
   'no-effect': 'error',
   include: 'error',
+  'failing-test': 'error',
   'unused-scope': 'warning',
   unreachable: 'warning',
   'report-mode': 'warning',
