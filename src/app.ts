@@ -3,7 +3,6 @@
  * and what was opened last closes first, also when the start fails half-way: so the proxy stops before
  * the stores it asks, and the admin port, which tells of all of them, goes last.
  */
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { watchParts } from './admin/parts.ts'
 import { createReadiness, type Readiness } from './admin/readiness.ts'
@@ -13,6 +12,7 @@ import { createGate } from './core/gate.ts'
 import type { Clock, TokenStore } from './core/ports.ts'
 import type { RouteTable } from './core/rule.ts'
 import { openParts, type Parts } from './embedded/parts.ts'
+import { openOwnRoutes } from './own.ts'
 import { type Connections, createConnections } from './proxy/connections.ts'
 import { createProxyServer, type ProxyServer } from './proxy/server.ts'
 import { openUpstreams } from './proxy/upstreams.ts'
@@ -21,7 +21,6 @@ import { prepareSchema, type SchemaWord } from './store/prepare.ts'
 import { openStores, type Stores } from './stores.ts'
 import type { GateLog } from './telemetry/log.ts'
 import { openTelemetry, type Telemetry } from './telemetry/open.ts'
-import { createTokenApi } from './tokens/api.ts'
 
 export interface GateOptions {
   readonly settings: Settings
@@ -170,11 +169,12 @@ function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => 
 
 async function openProxy(
   stack: AsyncDisposableStack,
-  { settings, table, parts, readiness, connections, observer, log, used }: Opening,
-  { store, users, nonces, lastUsed, revocation }: Stores
+  { settings, table, version, parts, readiness, connections, observer, log, used }: Opening,
+  stores: Stores
 ): Promise<ProxyServer> {
   const routes = () => table
-  const { tokens, clock, barrier } = revocation
+  const { users, nonces, lastUsed, revocation } = stores
+  const { tokens, clock } = revocation
   const upstreams = openUpstreams({
     defaultUrl: parts.upstreamUrl,
     entries: table.upstreams.values(),
@@ -192,7 +192,7 @@ async function openProxy(
     host: settings.HOST,
     port: settings.PORT,
     gate: createGate({ routes, tokens, users, uses: lastUsed, nonces, clock, observer, signing }),
-    own: createTokenApi({ store, barrier, clock, routes, randomBytes, log }),
+    own: await openOwnRoutes({ settings, parts, stores, routes, version, log }),
     routes,
     upstreams,
     connections,

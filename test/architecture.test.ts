@@ -54,7 +54,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
     ]
   },
   tokens: { folders: ['core'], packages: ['typebox', 'node:crypto'] },
-  dashboard: { folders: ['core'], packages: ['node:crypto', 'node:fs'] },
+  dashboard: { folders: ['core'], packages: ['node:crypto', 'node:fs', 'node:zlib'] },
   admin: { folders: ['core', 'telemetry'], packages: ['fastify', 'node:http', 'node:net'] },
   config: { folders: [], packages: ['typebox', 'yaml', 'node:fs', 'node:net'] },
   telemetry: { folders: ['core'], packages: ['pino', 'prom-client', 'node:fs', 'node:stream'] },
@@ -77,9 +77,14 @@ const TABLE: Readonly<Record<string, Allowed>> = {
     folders: ['core', 'revocation', 'store', 'redis', 'users', 'embedded', 'config', 'telemetry'],
     packages: ['node:crypto']
   },
+  'own.ts': {
+    folders: ['stores.ts', 'core', 'embedded', 'tokens', 'dashboard', 'config', 'telemetry'],
+    packages: ['node:crypto']
+  },
   'app.ts': {
     folders: [
       'stores.ts',
+      'own.ts',
       'core',
       'routes',
       'revocation',
@@ -94,7 +99,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
       'config',
       'telemetry'
     ],
-    packages: ['node:crypto', 'node:timers']
+    packages: ['node:timers']
   },
   'cli.ts': { folders: ['commands'], packages: [] }
 }

@@ -8,7 +8,7 @@ import type { Command } from 'commander'
 import { type RunningGate, startGate } from '../app.ts'
 import { findGaps, type Gaps } from '../config/gaps.ts'
 import type { Settings } from '../config/schema.ts'
-import { OWN_ROUTES } from '../core/own-routes.ts'
+import { ownRoutesFor, PAGE_PATH } from '../core/own-routes.ts'
 import type { RouteTable } from '../core/rule.ts'
 import { curlLines } from '../embedded/curl.ts'
 import { createDemoToken, createDemoUser } from '../embedded/demo.ts'
@@ -31,7 +31,8 @@ async function serve(io: CommandIo): Promise<void> {
   const settings = readSettings(io)
   const gaps = findGaps(settings)
   const missing = findGapProblems(gaps)
-  const routes = await checkRoutes(settings.ROUTES_FILE, { ownRoutes: OWN_ROUTES })
+  const ownRoutes = ownRoutesFor(settings.DASHBOARD)
+  const routes = await checkRoutes(settings.ROUTES_FILE, { ownRoutes })
   const wrong = routes.findings.filter(({ level }) => level === 'error')
   if (missing.length > 0 || !('table' in routes)) {
     throw new CommandExit(
@@ -87,6 +88,7 @@ async function printBanner(io: CommandIo, { gate, settings, table, gaps }: Start
     '',
     `Tollgate ${readVersion()} on ${gateUrl}, health and metrics on ${urlOf(settings.ADMIN_HOST, adminPort)}`,
     `Routes        ${settings.ROUTES_FILE}: ${table.rules.length} rules${reported(table)}`,
+    ...(settings.DASHBOARD === 'on' ? [`Token page    ${gateUrl}${PAGE_PATH}`] : []),
     ...partLines(gaps.missing, {
       folder: EMBEDDED_FOLDER,
       isDatabaseKept: parts.isDatabaseKept,

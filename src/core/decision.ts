@@ -160,9 +160,7 @@ export type OwnRouteName =
   | 'tokens.revoke'
   | 'tokens.rotate'
   | 'page.document'
-  | 'page.script'
-  | 'page.rules-script'
-  | 'page.style'
+  | 'page.asset'
   | 'page.catalogue'
   | 'page.demo-session'
 

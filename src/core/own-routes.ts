@@ -5,12 +5,37 @@ import type { OwnRoute } from './rule.ts'
 
 const TOKENS = '/api/auth/cli-tokens'
 
-export const OWN_ROUTES: readonly OwnRoute[] = [
+const TOKEN_ROUTES: readonly OwnRoute[] = [
   { key: `GET ${TOKENS}`, name: 'tokens.list', need: 'jwt' },
   { key: `POST ${TOKENS}`, name: 'tokens.create', need: 'jwt' },
   { key: `DELETE ${TOKENS}/{id}`, name: 'tokens.revoke', need: 'jwt' },
   { key: `POST ${TOKENS}/{id}/rotate`, name: 'tokens.rotate', need: 'jwt' }
 ]
+
+/** The page where people manage their tokens. */
+export const PAGE_PATH = '/settings/api-tokens'
+
+/** What the page loads from below its own path, by file name. */
+export const PAGE_ASSETS = ['page.js', 'allowed-rules.js', 'page.css'] as const
+
+const PAGE_ROUTES: readonly OwnRoute[] = [
+  { key: `GET ${PAGE_PATH}`, name: 'page.document', need: 'public' },
+  ...PAGE_ASSETS.map((file): OwnRoute => ({
+    key: `GET ${PAGE_PATH}/${file}`,
+    name: 'page.asset',
+    need: 'public'
+  })),
+  { key: `GET ${PAGE_PATH}/catalogue`, name: 'page.catalogue', need: 'jwt' },
+  { key: `POST ${PAGE_PATH}/demo-session`, name: 'page.demo-session', need: 'public' }
+]
+
+/** All there are: the page is on unless it is switched off. */
+export const OWN_ROUTES: readonly OwnRoute[] = [...TOKEN_ROUTES, ...PAGE_ROUTES]
+
+/** Those that are served. Without the page its paths are ordinary ones. */
+export function ownRoutesFor(dashboard: 'on' | 'off'): readonly OwnRoute[] {
+  return dashboard === 'on' ? OWN_ROUTES : TOKEN_ROUTES
+}
 
 /** What an own route needs to know of the connection. */
 export interface OwnRequest extends OwnCall {

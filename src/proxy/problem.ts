@@ -109,7 +109,8 @@ function write(exchange: Exchange, { status, headers, closes }: Frame, body: Buf
   answered.add(response)
   response.writeHead(status, {
     ...headers,
-    'Content-Length': String(body.length),
+    // Of a 304 it would be that of the body which the client has (RFC 9110 section 8.6).
+    ...(status === 304 ? {} : { 'Content-Length': String(body.length) }),
     ...(isLast ? { Connection: 'close' } : {})
   })
   if (request.method !== 'HEAD') stage.bytesOut += body.length

@@ -10,7 +10,7 @@ const OWN: readonly OwnRoute[] = [
   { key: 'DELETE /api/auth/cli-tokens/{id}', name: 'tokens.revoke', need: 'jwt' },
   { key: 'POST /api/auth/cli-tokens/{id}/rotate', name: 'tokens.rotate', need: 'jwt' },
   { key: 'GET /settings/api-tokens', name: 'page.document', need: 'public' },
-  { key: 'GET /settings/api-tokens/page.js', name: 'page.script', need: 'public' }
+  { key: 'GET /settings/api-tokens/page.js', name: 'page.asset', need: 'public' }
 ]
 
 function toRule(key: string): Rule {
@@ -204,7 +204,7 @@ t.test("the gate's own paths are matched like rules and beat every rule", async 
   t.equal(ask(keys, 'POST /api/auth/cli-tokens'), 'tokens.create')
   t.equal(ask(keys, 'DELETE /api/auth/cli-tokens/abc'), 'tokens.revoke | abc')
   t.equal(ask(keys, 'POST /api/auth/cli-tokens/abc/rotate'), 'tokens.rotate | abc')
-  t.equal(ask(keys, 'GET /settings/api-tokens/page.js'), 'page.script')
+  t.equal(ask(keys, 'GET /settings/api-tokens/page.js'), 'page.asset')
 })
 
 t.test('what is below an own path is out of reach for rules', async t => {

@@ -1,16 +1,10 @@
 /** Route files as texts: compiled, and their findings as short lines. */
+import { OWN_ROUTES } from '../../src/core/own-routes.ts'
 import { compileRoutes, type LoadedRoutes, type RefusedRoutes } from '../../src/routes/compile.ts'
 import { type Finding, finding } from '../../src/routes/findings.ts'
 import { parseYaml } from '../../src/routes/parse.ts'
-import type { OwnRoute } from '../../src/core/rule.ts'
 
-export const OWN_ROUTES: readonly OwnRoute[] = [
-  { key: 'GET /api/auth/cli-tokens', name: 'tokens.list', need: 'jwt' },
-  { key: 'POST /api/auth/cli-tokens', name: 'tokens.create', need: 'jwt' },
-  { key: 'DELETE /api/auth/cli-tokens/{id}', name: 'tokens.revoke', need: 'jwt' },
-  { key: 'POST /api/auth/cli-tokens/{id}/rotate', name: 'tokens.rotate', need: 'jwt' },
-  { key: 'GET /settings/api-tokens', name: 'page.document', need: 'public' }
-]
+export { OWN_ROUTES }
 
 /** The first text is `routes.yaml`, further ones are its fragments `1.yaml`, `2.yaml`, … */
 export function compileText(...texts: readonly string[]): LoadedRoutes | RefusedRoutes {
