@@ -19,6 +19,7 @@ import { openUpstreams } from './proxy/upstreams.ts'
 import { forgetReplicas } from './store/epochs.ts'
 import { prepareSchema, type SchemaWord } from './store/prepare.ts'
 import { openStores, type Stores } from './stores.ts'
+import { createEnded } from './telemetry/ended.ts'
 import type { GateLog } from './telemetry/log.ts'
 import { openTelemetry, type Telemetry } from './telemetry/open.ts'
 
@@ -114,7 +115,7 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
 /** The schema, then this replica's row, then the lease: before that, no token is known. */
 async function start(
   { settings, parts, log }: Opening,
-  { database, lastUsed, revocation }: Stores,
+  { database, lastUsed, audit, revocation }: Stores,
   signal: AbortSignal,
   onState: (state: SchemaWord) => void
 ): Promise<void> {
@@ -125,6 +126,7 @@ async function start(
   // Holding the lock on the folder proves that whoever else is in the list has ended.
   if (parts.isDatabaseOwn) await forgetReplicas(database)
   lastUsed.start()
+  audit.start()
   await revocation.start()
 }
 
@@ -173,7 +175,7 @@ async function openProxy(
   stores: Stores
 ): Promise<ProxyServer> {
   const routes = () => table
-  const { users, nonces, lastUsed, revocation } = stores
+  const { users, nonces, lastUsed, audit, revocation } = stores
   const { tokens, clock } = revocation
   const upstreams = openUpstreams({
     defaultUrl: parts.upstreamUrl,
@@ -199,11 +201,7 @@ async function openProxy(
     trustedProxies: settings.TRUSTED_PROXIES,
     observer,
     log,
-    access: line => {
-      // A tunnel has a second line, at its end.
-      if (line.seconds === undefined) used.set(line.route, (used.get(line.route) ?? 0) + 1)
-      log.access(line)
-    },
+    access: createEnded({ log, used, onBurst: burst => audit.add(burst) }),
     isDraining: () => readiness.isDraining()
   })
   return stack.use(proxy)

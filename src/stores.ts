@@ -13,6 +13,7 @@ import { createNonceStore } from './redis/nonces.ts'
 import { createNudge } from './redis/nudge.ts'
 import { systemClocks, systemSchedule } from './revocation/clocks.ts'
 import { createRevocation, type Revocation } from './revocation/revocation.ts'
+import { type AuditTrail, createAuditTrail } from './store/audit-trail.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { createEpochStore } from './store/epochs.ts'
 import { createLastUsed, type LastUsed } from './store/last-used.ts'
@@ -25,6 +26,7 @@ export interface Stores {
   readonly database: Database
   readonly store: TokenStore
   readonly lastUsed: LastUsed
+  readonly audit: AuditTrail
   readonly nonces: NonceStore
   readonly revocation: Revocation
   readonly users: UserVerifier
@@ -63,6 +65,15 @@ export function openStores(stack: AsyncDisposableStack, options: StoresOptions):
   stack.defer(() => revocation.stop())
   const lastUsed = createLastUsed({ database, observer, log })
   stack.defer(() => lastUsed.stop())
+  const audit = createAuditTrail({
+    database,
+    observer,
+    log,
+    replicaId: () => revocation.state().id,
+    retentionDays: settings.AUDIT_RETENTION_DAYS,
+    random: Math.random
+  })
+  stack.defer(() => audit.stop())
   const { clock } = revocation
   const recoveryMs = settings.NONCE_RECOVERY_MS
   const history = createNonceHistory(database)
@@ -71,7 +82,7 @@ export function openStores(stack: AsyncDisposableStack, options: StoresOptions):
     : createEmbeddedNonces({ clock, isNew: parts.isDatabaseNew, recoveryMs })
   const users = createUserVerifier({ ...jwtRules(options), clock, observer, log })
   const isNonceStoreUp = redis && (() => redis.servers.isUp())
-  return { database, store, lastUsed, nonces, revocation, users, isNonceStoreUp }
+  return { database, store, lastUsed, audit, nonces, revocation, users, isNonceStoreUp }
 }
 
 function openRedis(

@@ -21,7 +21,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
   revocation: { folders: ['core'], packages: ['lru-cache', 'node:os', 'node:crypto'] },
   store: {
     folders: ['core'],
-    packages: ['pg', 'node:fs', 'node:path', 'node:crypto', 'node:timers']
+    packages: ['pg', 'node:fs', 'node:path', 'node:crypto', 'node:timers', 'node:net']
   },
   redis: { folders: ['core'], packages: ['ioredis', 'node:crypto'] },
   users: { folders: ['core'], packages: ['jose'] },

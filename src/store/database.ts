@@ -18,7 +18,7 @@ export interface Statement {
 
 export type Row = Readonly<Record<string, unknown>>
 
-export type Operation = 'poll' | 'lookup' | 'api' | 'last_used'
+export type Operation = 'poll' | 'lookup' | 'api' | 'audit' | 'last_used'
 
 export interface Database extends AsyncDisposable {
   /** Rows of one statement in its own transaction. Rejects with Fault TOKEN_STORE_UNAVAILABLE. */
