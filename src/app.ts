@@ -14,6 +14,7 @@ import type { RouteTable } from './core/rule.ts'
 import { openParts, type Parts } from './embedded/parts.ts'
 import { openOwnRoutes } from './own.ts'
 import { type Connections, createConnections } from './proxy/connections.ts'
+import { startLoad } from './proxy/load.ts'
 import { createProxyServer, type ProxyServer } from './proxy/server.ts'
 import { openUpstreams } from './proxy/upstreams.ts'
 import { forgetReplicas } from './store/epochs.ts'
@@ -184,6 +185,13 @@ async function openProxy(
     connectTimeoutMs: settings.UPSTREAM_CONNECT_TIMEOUT_MS
   })
   stack.defer(() => upstreams.close())
+  observer.onRender(() => {
+    const { idle, busy } = upstreams.connections()
+    observer.gauge('upstream_connections', idle, { state: 'idle' })
+    observer.gauge('upstream_connections', busy, { state: 'busy' })
+  })
+  const load = startLoad({ observer, log })
+  stack.defer(() => load.stop())
   const signing = {
     windowMs: settings.SIGNATURE_WINDOW_MS,
     bodyLimitBytes: settings.SIGNED_BODY_LIMIT_BYTES,
@@ -193,7 +201,17 @@ async function openProxy(
   const proxy = await createProxyServer({
     host: settings.HOST,
     port: settings.PORT,
-    gate: createGate({ routes, tokens, users, uses: lastUsed, nonces, clock, observer, signing }),
+    gate: createGate({
+      routes,
+      tokens,
+      users,
+      uses: lastUsed,
+      load,
+      nonces,
+      clock,
+      observer,
+      signing
+    }),
     own: await openOwnRoutes({ settings, parts, stores, routes, version, log }),
     routes,
     upstreams,

@@ -18,11 +18,19 @@ import {
   judgeToken,
   waive
 } from './judge.ts'
+import { decideOwn } from './own-call.ts'
 import { denyCredentialKind } from './permissions.ts'
-import type { BodyHolder, TokenEntry, TokenSource, UseRecorder, UserVerifier } from './ports.ts'
-import { isExpired, NOBODY, type Principal, type User } from './principal.ts'
+import type {
+  BodyHolder,
+  Load,
+  TokenEntry,
+  TokenSource,
+  UseRecorder,
+  UserVerifier
+} from './ports.ts'
+import { isExpired, NOBODY, type User } from './principal.ts'
 import type { Match, Rule, RouteTable } from './rule.ts'
-import { decodeSegment, readTarget, type Target } from './target.ts'
+import { readTarget, type Target } from './target.ts'
 import { digestToken, isWellFormedToken, type TokenDigest } from './token.ts'
 
 export interface GateRequest {
@@ -39,6 +47,8 @@ export interface GateDeps extends JudgeDeps {
   readonly tokens: TokenSource
   readonly users: UserVerifier
   readonly uses: UseRecorder
+  /** Asked between rule and credential: what the rules refuse anyway costs less than an answer. */
+  readonly load: Load
 }
 
 export interface Gate {
@@ -80,13 +90,16 @@ function decideMatch(match: Match, read: Read, deps: GateDeps): Decision | Promi
     case 'own':
       return decideOwn(match, read, deps)
     case 'options':
+      deps.load.admit()
       return permitNobody({ head, target, table, rule: undefined, params: [], body })
     case 'none': {
       const attempt = startAttempt({ head, target, table, rule: undefined, params: [], body })
       const denied = METHODS.has(head.method)
         ? waive(attempt, deny('ROUTE_DENIED'))
         : deny('ROUTE_DENIED')
-      return denied ?? authenticate(attempt, deps)
+      if (denied) return denied
+      deps.load.admit()
+      return authenticate(attempt, deps)
     }
     case 'rule': {
       const { rule, params } = match
@@ -100,6 +113,7 @@ function decideRule(asked: Asked, rule: Rule, deps: GateDeps): Decision | Promis
   const isTunnel = rule.upgrade === 'websocket' && asked.head.wantsWebSocket
   const unclear = isTunnel ? denyHandshake(asked.head) : undefined
   if (unclear) return unclear
+  deps.load.admit()
   return rule.need.kind === 'public' ? permitNobody(asked) : authenticate(startAttempt(asked), deps)
 }
 
@@ -114,32 +128,6 @@ function withRule(
 
 function startAttempt(asked: Asked): Attempt {
   return { asked, waived: undefined, hasNonce: false }
-}
-
-/** The token API and the page. A `ci_` text is refused unread, so that it costs no query. */
-function decideOwn(
-  { route, params }: Match & { kind: 'own' },
-  { head, target }: Read,
-  { users }: GateDeps
-): Decision | Promise<Decision> {
-  const call = (principal: Principal): Decision => {
-    const decoded = params.map(decodeSegment)
-    return { kind: 'own', head, target, name: route.name, params: decoded, principal }
-  }
-  if (route.need === 'public') return call(NOBODY)
-  const bearer = bearerOf(head)
-  switch (bearer.kind) {
-    case 'none':
-      return deny('NO_TOKEN')
-    case 'unusable':
-      return deny('INVALID_TOKEN', { reason: 'unusable' })
-    case 'cli-token':
-      return deny('JWT_REQUIRED', { message: 'CLI tokens cannot manage tokens' })
-    case 'jwt':
-      return users
-        .verify(bearer.text)
-        .then(user => (user === 'invalid' ? deny('INVALID_TOKEN') : call({ kind: 'jwt', user })))
-  }
 }
 
 function authenticate(attempt: Attempt, deps: GateDeps): Decision | Promise<Decision> {

@@ -222,6 +222,12 @@ export interface Streams {
   recheck(tokenIds: readonly string[] | undefined): void
 }
 
+/** How busy this process is. */
+export interface Load {
+  /** Throws Fault OVERLOADED while new work has to stay outside. */
+  admit(): void
+}
+
 /** Notes the use of a token; written in batches, lost at a crash. */
 export interface UseRecorder {
   used(tokenId: string, atMs: number): void

@@ -19,6 +19,8 @@ export interface Upstream {
 export interface Upstreams {
   /** Throws where the name is not known: names are checked when a route file is loaded. */
   get(name: string): Upstream
+  /** Of all upstreams together. */
+  connections(): { readonly idle: number; readonly busy: number }
   close(): Promise<void>
 }
 
@@ -79,7 +81,7 @@ const MAX_HEAD_BYTES = 16_384
 const HINT_MARGIN_MS = 1000
 
 export function openUpstreams(options: UpstreamsOptions): Upstreams {
-  const byName = new Map<string, Upstream & { close(): Promise<void> }>()
+  const byName = new Map<string, OpenUpstream>()
   const open = (name: string, url: string, tls: TlsOptions) =>
     byName.set(name, openUpstream(name, url, tls, options))
   open('default', options.defaultUrl, {})
@@ -95,10 +97,20 @@ export function openUpstreams(options: UpstreamsOptions): Upstreams {
       if (!upstream) throw new Error(`no upstream is named ${name}`)
       return upstream
     },
+    connections() {
+      const all = [...byName.values()].map(({ pool }) => pool.stats)
+      const idle = all.reduce((sum, { free }) => sum + free, 0)
+      return { idle, busy: all.reduce((sum, { connected }) => sum + connected, 0) - idle }
+    },
     close: async () => {
       await Promise.all([...byName.values()].map(upstream => upstream.close()))
     }
   }
+}
+
+interface OpenUpstream extends Upstream {
+  readonly pool: Pool
+  close(): Promise<void>
 }
 
 interface TlsOptions {

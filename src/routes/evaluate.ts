@@ -52,6 +52,7 @@ export async function evaluate(table: RouteTable, asked: AskedRequest): Promise<
     tokens: { peek: () => entry, find: async () => entry, lapse: () => undefined },
     users: { verify: async () => user },
     uses: { used: () => undefined },
+    load: { admit: () => undefined },
     nonces: { claim: async () => 'new' },
     clock: { nowMs: () => NOW_MS, wallMs: () => NOW_MS, isTrusted: () => true },
     observer: NO_OBSERVER,

@@ -15,6 +15,8 @@ export interface Metrics extends Observer {
   /** Content-Type of the rendered text. */
   readonly contentType: string
   render(): Promise<string>
+  /** Called at each rendering, for gauges that are read where they stand. */
+  onRender(read: () => void): void
   /** Keys of the rules in the order of the file: the first ones get series of their own. */
   setRoutes(keys: readonly string[]): void
 }
@@ -63,6 +65,7 @@ export function createMetrics({ version, routeLimit }: MetricsOptions): Metrics 
     metric => new Gauge({ ...metric, registers: [registry] }),
     (gauge, labels, value) => gauge.set(labels, value)
   )
+  const readers: (() => void)[] = []
   const readProcess = createProcessGauges(registry, version)
 
   return {
@@ -78,7 +81,9 @@ export function createMetrics({ version, routeLimit }: MetricsOptions): Metrics 
     measure(name: HistogramName, value: number, labels = {}) {
       if (Number.isFinite(value)) histograms.get(name)?.of(labels).observe(value)
     },
+    onRender: read => void readers.push(read),
     async render() {
+      for (const read of readers) read()
       await readProcess()
       writeCounters()
       writeGauges()

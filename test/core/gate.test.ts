@@ -55,6 +55,7 @@ interface World {
   readonly query: 'either' | 'required'
   readonly peek: TokenEntry | 'unknown' | undefined
   readonly lapse: 'lease' | 'entry' | undefined
+  readonly isOverloaded: boolean
 }
 
 function world(spoiled: Partial<World> = {}) {
@@ -70,6 +71,7 @@ function world(spoiled: Partial<World> = {}) {
     query: 'either',
     peek: entry,
     lapse: undefined,
+    isOverloaded: false,
     ...spoiled
   }
   const table: RouteTable = {
@@ -106,6 +108,11 @@ function world(spoiled: Partial<World> = {}) {
       }
     },
     uses: { used: () => seen.used++ },
+    load: {
+      admit: () => {
+        if (made.isOverloaded) throw new Fault('OVERLOADED')
+      }
+    },
     nonces: {
       claim: async () => {
         seen.claims++
@@ -483,4 +490,33 @@ t.test('a permit lapses with its lease, its entry, its expiry and its JWT', asyn
   t.equal(lapsed?.lapse(), 'expired')
   const again = await lapsed?.again()
   t.equal(again && word(again), 'permit')
+})
+
+t.test('an overloaded gate refuses after the rule and before the credential', async t => {
+  const isOverloaded = true
+  const busy = async (spoiled: Partial<World>, sent: Sent = {}) => {
+    const made = world({ ...spoiled, isOverloaded, peek: undefined })
+    const outcome = await Promise.resolve()
+      .then(() => made.gate.decide(request(sent)))
+      .then(word, (thrown: unknown) => (thrown instanceof Fault ? thrown.code : 'thrown'))
+    t.equal(made.seen.lookUps + made.seen.verified, 0)
+    return outcome
+  }
+  t.equal(await busy({}), 'OVERLOADED')
+  t.equal(await busy({ match: matching({ need: { kind: 'public' } }) }), 'OVERLOADED')
+  t.equal(await busy({ match: { kind: 'options' } }, { method: 'OPTIONS' }), 'OVERLOADED')
+  t.equal(await busy({ match: { kind: 'none' }, mode: 'report' }), 'OVERLOADED')
+  t.equal(await busy({ match: { kind: 'none' } }), '403 ROUTE_DENIED')
+  t.equal(await busy({ match: matching({ need: { kind: 'deny' } }) }), '403 ROUTE_DENIED')
+  t.equal(await busy({}, { target: '/api/../x' }), '400 MALFORMED_REQUEST target')
+  t.equal(await busy({ match: own('public') }), 'OVERLOADED')
+  t.equal(await busy({ match: own('jwt') }, { authorization: 'Bearer ey.J.x' }), 'OVERLOADED')
+})
+
+t.test('ending a token works on an overloaded gate', async t => {
+  for (const name of ['tokens.revoke', 'tokens.rotate'] as const) {
+    const match: Match = { kind: 'own', route: { key: 'x', name, need: 'jwt' }, params: ['t1'] }
+    const sent = { authorization: 'Bearer ey.J.x' }
+    t.equal(await decide({ match, isOverloaded: true }, sent), 'own', name)
+  }
 })

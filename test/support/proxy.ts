@@ -93,6 +93,7 @@ export async function startProxy(
     },
     users: { verify: async jwt => start.users?.[jwt] ?? 'invalid' },
     uses: { used: () => undefined },
+    load: { admit: () => undefined },
     nonces: start.nonces ?? createEmbeddedNonces({ clock, isNew: true, recoveryMs: 0 }),
     clock,
     observer,
