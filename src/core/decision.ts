@@ -59,7 +59,7 @@ export interface DenialDetails {
   /** Further members of the body, in order. */
   readonly body?: Readonly<Record<string, unknown>>
   readonly challenge?: string
-  readonly link?: string
+  readonly link?: string | undefined
   readonly reason?: string
 }
 

@@ -1,8 +1,9 @@
 /**
  * A principal against a rule: the kind of credential, the organisation, the scopes.
- * Source: README, refusals; RFC 6750 section 3.1 (insufficient_scope).
+ * Source: README, refusals; RFC 6750 section 3.1 (insufficient_scope); RFC 8288 (Link).
  */
 import { type Denial, deny } from './decision.ts'
+import { PAGE_PATH } from './own-routes.ts'
 import type { TokenRow } from './principal.ts'
 import type { Need, RouteTable } from './rule.ts'
 
@@ -36,6 +37,28 @@ export function denyScopes(need: Need, row: TokenRow, table: RouteTable): Denial
       requiredScopes: need.scopes,
       tokenScopes: row.scopes
     },
-    challenge: `error="insufficient_scope", scope="${need.scopes.join(' ')}"`
+    challenge: `error="insufficient_scope", scope="${need.scopes.join(' ')}"`,
+    link: table.hasPage ? helpLink(need, row, table, held) : undefined
   })
+}
+
+/** Headers have a limit on the way to the client, and 40 of the longest names are within this one. */
+const HELP_LIMIT_CHARS = 3000
+
+/**
+ * Leads to the page with the scopes filled in that a token for this request would have: those that are
+ * held, and those that are missing; of `any`, the first. Undefined where that would be too long.
+ */
+function helpLink(
+  need: Need & { kind: 'all' | 'any' },
+  row: TokenRow,
+  table: RouteTable,
+  held: readonly string[]
+): string | undefined {
+  // A scope that has left the file cannot be given to a new token, and could be any text.
+  const kept = row.scopes.filter(scope => table.scopes.has(scope))
+  const wanted = need.kind === 'all' ? need.scopes : need.scopes.slice(0, 1)
+  const missing = wanted.filter(scope => !held.includes(scope))
+  const link = `<${PAGE_PATH}?scopes=${[...kept, ...missing].join(',')}>; rel="help"`
+  return link.length <= HELP_LIMIT_CHARS ? link : undefined
 }

@@ -47,6 +47,7 @@ export function createRouteTable(parts: RouteTableParts): RouteTable {
     mode,
     timeoutMs,
     hash,
+    hasPage: ownRoutes.some(({ name }) => name === 'page.document'),
     effectiveScopes: granted => effectiveScopes(granted, closures)
   }
 

@@ -91,6 +91,8 @@ export interface RouteTable {
   readonly upstreams: ReadonlyMap<string, UpstreamEntry>
   readonly mode: Mode
   readonly timeoutMs: number
+  /** The gate serves its page for people. */
+  readonly hasPage: boolean
   /** SHA-256 of the file and its includes, 64 hex digits. */
   readonly hash: string
   /**

@@ -51,6 +51,7 @@ export function tableWith(implied: Readonly<Record<string, readonly string[]>> =
     mode: 'enforce',
     timeoutMs: 30_000,
     hash: '0'.repeat(64),
+    hasPage: false,
     effectiveScopes: granted => [...granted, ...granted.flatMap(scope => implied[scope] ?? [])]
   }
 }

@@ -87,6 +87,7 @@ function world(spoiled: Partial<World> = {}) {
     mode: made.mode,
     timeoutMs: 30_000,
     hash: '0'.repeat(64),
+    hasPage: false,
     effectiveScopes: granted => granted
   }
   const clock = { nowMs: NOW }

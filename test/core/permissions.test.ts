@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import { denyCredentialKind, denyOrganization, denyScopes } from '../../src/core/permissions.ts'
 import type { Need } from '../../src/core/rule.ts'
+import { fileWith, loadText } from '../support/routes.ts'
 import { tableWith, token } from './examples.ts'
 
 const table = tableWith({ 'scans:trigger': ['scans:read'] })
@@ -45,6 +46,36 @@ t.test('the body of a missing scope says what is needed and what was granted', a
   const any = denyScopes({ kind: 'any', scopes: ['a:b', 'c:d'] }, token, table)
   t.match(any?.body, { error: 'This token requires one of the following scope(s): a:b, c:d' })
 })
+
+t.test(
+  'where there is a page, the refusal links to it with what a new token would need',
+  async t => {
+    const { table: declared } = loadText(fileWith('GET /x: [a:read, b:read]'))
+    const linkOf = (need: Need, ...held: readonly string[]) =>
+      denyScopes(need, holding(...held), declared)?.link
+    const all: Need = { kind: 'all', scopes: ['a:read', 'b:read'] }
+    const page = (scopes: string) => `</settings/api-tokens?scopes=${scopes}>; rel="help"`
+    t.equal(linkOf(all, 'a:write', 'b:read'), page('a:write,b:read,a:read'), 'held, then missing')
+    t.equal(linkOf(all), page('a:read,b:read'))
+    t.equal(
+      linkOf({ ...all, kind: 'any' }, 'a:write'),
+      page('a:write,a:read'),
+      'no more than needed'
+    )
+    t.equal(
+      linkOf(all, 'gone:x>;', 'a:read'),
+      page('a:read,b:read'),
+      'what has left the file is not told'
+    )
+    const many = Array.from(
+      { length: 60 },
+      (_, i) => `${'s'.repeat(60)}:${'abcdefgh'.charAt(i % 8)}`
+    )
+    t.equal(linkOf({ kind: 'all', scopes: many }), undefined, 'no header of any length')
+    t.equal(denyScopes(all, token, { ...declared, hasPage: false })?.link, undefined)
+    t.equal(denyScopes(all, token, table)?.link, undefined)
+  }
+)
 
 t.test('all of the scopes, or any of them, as the rule says; implied ones count', async t => {
   const passes = (kind: 'all' | 'any', needed: readonly string[], ...held: readonly string[]) =>

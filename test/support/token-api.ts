@@ -35,6 +35,7 @@ export function scopeTable(scopes: Readonly<Record<string, 'default' | 'other'>>
     mode: 'enforce',
     timeoutMs: 30_000,
     hash: '0'.repeat(64),
+    hasPage: false,
     effectiveScopes: granted => granted
   }
 }
