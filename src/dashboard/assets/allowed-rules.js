@@ -44,7 +44,7 @@
  * @property {boolean} isCallable false: only because the token is limited to repositories, and the rule names none
  * @property {boolean} needsSignature an unsigned call is refused
  * @property {boolean} onlyChosen answers for the chosen repositories alone
- * @property {boolean} byReport it would be refused, were the rule not in report mode
+ * @property {boolean} byReport it passes only as long as the rule is in report mode
  */
 
 /**
@@ -79,20 +79,21 @@ export function heldScopes({ scopes }, ticked) {
 export function allowedRules(catalogue, { scopes, isLimited, requireSignature }) {
   const held = heldScopes(catalogue, scopes)
   return catalogue.rules.flatMap(rule => {
+    const { repositories } = rule
     const isReport = rule.mode === 'report'
     const hasScopes = meetsNeed(rule.need, held)
     if (!hasScopes && !isReport) return []
-    const isRefused = isLimited && rule.repositories === 'refused'
-    const onlyChosen =
-      isLimited && (rule.repositories === 'bound' || rule.repositories === 'upstream')
-    const byRule = rule.signature === 'required' && !isReport
+    const isRefused = isLimited && repositories === 'refused'
+    const isBound = repositories === 'bound' && !isReport
+    // A token that has to sign anyway meets such a rule.
+    const lacksSignature = rule.signature === 'required' && !requireSignature
     return [
       {
         rule,
         isCallable: !isRefused || isReport,
-        needsSignature: requireSignature || byRule,
-        onlyChosen,
-        byReport: isReport && (!hasScopes || isRefused)
+        needsSignature: requireSignature || (lacksSignature && !isReport),
+        onlyChosen: isLimited && (isBound || repositories === 'upstream'),
+        byReport: isReport && (!hasScopes || isRefused || lacksSignature)
       }
     ]
   })
