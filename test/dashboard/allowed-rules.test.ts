@@ -119,6 +119,7 @@ async function verdictOf({ table, selection, sample, isSigned }: Asking): Promis
     tokens: { peek: () => entry, find: async () => entry, lapse: () => undefined },
     users: { verify: async () => 'invalid' },
     uses: { used: () => undefined },
+    load: { admit: () => undefined },
     nonces: { claim: async () => 'new' },
     clock: { nowMs: () => NOW, wallMs: () => NOW, isTrusted: () => true },
     observer: NO_OBSERVER,
