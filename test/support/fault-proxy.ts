@@ -20,7 +20,7 @@ export interface FaultProxy {
   hold(): void
   /** Delivers what was held, in order, and passes from now on. */
   release(): void
-  /** Requests arrive, replies are lost. */
+  /** Requests arrive, replies are lost; a connection that lost one ends with the next mode. */
   oneWay(): void
   /** Ends open connections with RST, and new ones as soon as they are accepted. */
   reset(): void
@@ -262,7 +262,12 @@ async function deliver(piece: Piece, to: Socket, state: State, direction: 'up' |
       to.end()
       return
     }
-    if (mode.kind === 'one-way' && direction === 'down') return
+    if (mode.kind === 'one-way' && direction === 'down') {
+      await changeOrTimeout(state, to)
+      // TCP delivers no stream with a hole in it: what has lost a reply is at its end.
+      reset(to)
+      return
+    }
     if (mode.kind === 'cut' && direction === 'down') {
       const part = rest.subarray(0, mode.left)
       mode.left -= part.length
