@@ -10,11 +10,23 @@ export interface Wrong {
   readonly wrong: string
 }
 
+export interface JsonShape {
+  readonly type?: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object'
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly enum?: readonly (string | number)[]
+  readonly items?: JsonShape
+  readonly additionalProperties?: JsonShape
+  readonly anyOf?: readonly JsonShape[]
+}
+
 export interface Setting<T> {
   /** What values there are, for people: `200 to 60000`. */
   readonly range: string
   /** What the settings file may hold besides one text. */
   readonly shape?: 'list' | 'map'
+  /** What YAML may hold for it, as JSON Schema, for files that are checked before the gate reads them. */
+  readonly json: JsonShape
   readonly unit?: 'ms' | 'bytes' | 'days' | 'entries' | 'requests'
   /** What it applies to where it is not given. */
   readonly default: T
@@ -49,12 +61,15 @@ export function integer(
     const isIn = (value >= min && value <= max) || (hasZero && value === 0)
     return isIn ? value : { wrong: `must be a whole number: ${range}` }
   }
-  return { ...rest, range, isSecret: false, parse }
+  const within: JsonShape = { type: 'integer', minimum: min, maximum: max }
+  const json: JsonShape = hasZero ? { anyOf: [{ enum: [0] }, within] } : within
+  return { ...rest, range, json, isSecret: false, parse }
 }
 
 /** A decimal number from 0 to 1. */
 export function fraction(said: Said<number>): Setting<number> {
-  return { ...said, range: '0 to 1', isSecret: false, parse: parseFraction }
+  const json: JsonShape = { type: 'number', minimum: 0, maximum: 1 }
+  return { ...said, range: '0 to 1', json, isSecret: false, parse: parseFraction }
 }
 
 function parseFraction(given: string): number | Wrong {
@@ -66,11 +81,12 @@ export function choice<const T extends string>(said: Said<T> & { of: readonly T[
   const { of, ...rest } = said
   const parse = (given: string) =>
     of.find(value => value === given) ?? { wrong: `must be one of ${of.join(', ')}` }
-  return { ...rest, range: of.join(', '), isSecret: false, parse }
+  return { ...rest, range: of.join(', '), json: { enum: of }, isSecret: false, parse }
 }
 
 export function flag(said: Said<boolean>): Setting<boolean> {
-  return { ...said, range: 'true, false', isSecret: false, parse: parseFlag }
+  const json: JsonShape = { type: 'boolean' }
+  return { ...said, range: 'true, false', json, isSecret: false, parse: parseFlag }
 }
 
 function parseFlag(given: string): boolean | Wrong {
@@ -78,13 +94,15 @@ function parseFlag(given: string): boolean | Wrong {
   return given === 'false' ? false : { wrong: 'must be true or false' }
 }
 
+export const TEXT: JsonShape = { type: 'string' }
+
 /** One line of printable text. */
 export function line<T extends string | undefined>(
   said: Said<T> & { pattern?: RegExp; range: string }
 ): Setting<T | string> {
   const { pattern = /^[^\p{C}]{1,1024}$/u, range, ...rest } = said
   const parse = (given: string) => (pattern.test(given) ? given : { wrong: `must be ${range}` })
-  return { ...rest, range, isSecret: false, parse }
+  return { ...rest, range, json: TEXT, isSecret: false, parse }
 }
 
 /** A listening address: an IP address or a host name. */
@@ -94,13 +112,13 @@ export function host(said: Said<string>): Setting<string> {
     isAddress(given) || /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/i.test(given)
       ? given
       : { wrong: `must be ${range}` }
-  return { ...said, range, isSecret: false, parse }
+  return { ...said, range, json: TEXT, isSecret: false, parse }
 }
 
 export function address(said: Said<string | undefined>): Setting<string | undefined> {
   const range = 'an IP address'
   const parse = (given: string) => (isAddress(given) ? given : { wrong: `must be ${range}` })
-  return { ...said, range, isSecret: false, parse }
+  return { ...said, range, json: TEXT, isSecret: false, parse }
 }
 
 /** An address without a zone: a zone means something on one machine only. */
@@ -116,5 +134,5 @@ export function key(
   const range = `${minBytes} bytes or more`
   const parse = (given: string) =>
     Buffer.byteLength(given) >= minBytes ? given : { wrong: `must have ${range}` }
-  return { ...rest, range, isSecret: true, parse }
+  return { ...rest, range, json: TEXT, isSecret: true, parse }
 }

@@ -3,14 +3,15 @@
  * Source: RFC 4632 section 3.1, RFC 4291 section 2.5.5.2 (IPv4-mapped addresses).
  */
 import { BlockList, isIP } from 'node:net'
-import { isAddress, type Said, type Setting, type Wrong } from './kinds.ts'
+import { isAddress, type JsonShape, type Said, type Setting, TEXT, type Wrong } from './kinds.ts'
 
 const MAPPED = '::ffff:0:0'
 
 /** Comma-separated; none where the text is empty. */
 export function ranges(said: Said<readonly string[]>): Setting<readonly string[]> {
   const range = 'addresses and CIDR ranges, comma-separated'
-  return { ...said, range, shape: 'list', isSecret: false, parse }
+  const json: JsonShape = { anyOf: [TEXT, { type: 'array', items: TEXT }] }
+  return { ...said, range, shape: 'list', json, isSecret: false, parse }
 }
 
 function parse(given: string): readonly string[] | Wrong {

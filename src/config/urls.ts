@@ -3,7 +3,7 @@
  * Source: RFC 3986 section 3.
  */
 import { isIP } from 'node:net'
-import type { Said, Setting } from './kinds.ts'
+import { type JsonShape, type Said, type Setting, TEXT } from './kinds.ts'
 
 /** The path of a liveness, readiness or startup probe that was moved to the admin port. */
 const PROBE_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\/(?:liveness|readiness|startup)$/
@@ -18,7 +18,7 @@ export function upstream(said: Said<string | undefined>): Setting<string | undef
     const parsed = /^https?:\/\/[^/?#@\\\s]+\/?$/.test(given) ? URL.parse(given) : null
     return parsed ? parsed.origin : wrong
   }
-  return { ...said, range, isSecret: false, parse }
+  return { ...said, range, json: TEXT, isSecret: false, parse }
 }
 
 /** A URL of one of these schemes. `isSecret`: it may hold a password. */
@@ -31,7 +31,7 @@ export function url(
     schemes.some(scheme => given.startsWith(`${scheme}://`)) && !/[\p{C}\s]/u.test(given)
       ? given
       : { wrong: `must be ${range}` }
-  return { ...rest, range, parse }
+  return { ...rest, range, json: TEXT, parse }
 }
 
 /** JSON: the name of a probe, `container/readiness`, to the loopback URL that is asked for it. */
@@ -50,7 +50,8 @@ export function probes(
     }
     return Object.freeze(targets)
   }
-  return { ...said, range, shape: 'map', isSecret: false, parse }
+  const json: JsonShape = { anyOf: [TEXT, { type: 'object', additionalProperties: TEXT }] }
+  return { ...said, range, shape: 'map', json, isSecret: false, parse }
 }
 
 function readObject(json: string): readonly (readonly [string, unknown])[] | undefined {

@@ -1,0 +1,4 @@
+/** What rendering gives, looked at without believing in its shape. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
