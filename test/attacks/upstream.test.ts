@@ -1,32 +1,18 @@
 /** What an upstream says is input, too: it is broken, slow, or somebody else. */
-import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer, type TLSSocket } from 'node:tls'
-import { promisify } from 'node:util'
 import t from 'tap'
+import { makeCertificate } from '../support/certificate.ts'
 import { sendRaw } from '../support/raw.ts'
 import { eventually } from '../support/gate.ts'
 import { startUpstream } from '../support/upstream.ts'
 import { A, get, post, ROUTES, startRange } from './support/rows.ts'
 import { listen, startSockets } from './support/sockets.ts'
 
-const run = promisify(execFile)
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
-
-/** A key, and a certificate that it signed itself, as PEM files in this folder. */
-async function makeCertificate(folder: string, name: string, san: string, days: number) {
-  const at = (end: string) => join(folder, `${name}.${end}`)
-  const openssl = (...args: readonly string[]) => run('openssl', [...args])
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  const subject = ['-subj', '/CN=upstream', '-addext', `subjectAltName=${san}`]
-  await openssl('req', '-new', ...curve, '-keyout', at('key'), '-out', at('req'), ...subject)
-  const signing = ['-signkey', at('key'), '-days', `${days}`, '-copy_extensions', 'copy']
-  await openssl('x509', '-req', '-in', at('req'), ...signing, '-out', at('pem'))
-  return { key: readFileSync(at('key')), cert: readFileSync(at('pem')), file: at('pem') }
-}
 
 t.test('an upstream that does not prove who it is gets not one byte', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-tls-'))
@@ -41,7 +27,7 @@ t.test('an upstream that does not prove who it is gets not one byte', async t =>
   const rules: string[] = []
   const upstreams: string[] = []
   for (const { name, san, days, isKnown } of cases) {
-    const { key, cert, file } = await makeCertificate(folder, name, san, days)
+    const { key, cert, file } = await makeCertificate(folder, { name, san, days })
     const sockets = new Set<TLSSocket>()
     const server = createServer({ key, cert }, socket => {
       sockets.add(socket)

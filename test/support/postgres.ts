@@ -42,6 +42,18 @@ export interface PostgresServer {
   resume(): void
   /** On the same port and folder. */
   start(): Promise<void>
+  /** What the stopped server holds, kept aside; gives what puts it back, as a restore does. */
+  keepCopy(): () => void
+  /** Another server that follows this one; read-only until it is promoted. */
+  startStandby(): Promise<StandbyServer>
+}
+
+export interface StandbyServer {
+  readonly port: number
+  /** It has all that was committed so far. */
+  caughtUp(): Promise<void>
+  /** It follows nobody any more, and takes changes. */
+  promote(): Promise<void>
 }
 
 export interface TestDatabase {
@@ -98,8 +110,51 @@ export async function startPostgres(t: Teardown): Promise<PostgresServer> {
   }
   let template: Promise<void> | undefined
   let count = 0
+  const startStandby = async (): Promise<StandbyServer> => {
+    const base = mkdtempSync(join(tmpdir(), 'tollgate-pg-'))
+    if (user) chownSync(base, user.uid, user.gid)
+    t.teardown(() => rmSync(base, { recursive: true, force: true }))
+    const copy = join(base, 'data')
+    const from = ['-h', '127.0.0.1', '-p', String(port), '-U', 'tollgate', '-c', 'fast', '-R']
+    execFileSync(join(binaries, 'pg_basebackup'), ['-D', copy, ...from], { ...user, stdio: 'pipe' })
+    const standbyPort = await freePort()
+    const server = launch({ binaries, data: copy, folder: base, port: standbyPort, user })
+    t.teardown(async () => {
+      if (hasEnded(server)) return
+      server.ref()
+      const exited = once(server, 'exit')
+      signalAll(server, 'SIGKILL')
+      await exited
+    })
+    await ready(server, standbyPort, base)
+    const lsn = async (on: number, text: string) => {
+      const [row] = await runOn(on, 'postgres', `SELECT ${text} AS lsn`)
+      return String(row?.['lsn'])
+    }
+    return {
+      port: standbyPort,
+      async caughtUp() {
+        const wanted = await lsn(port, 'pg_current_wal_lsn()')
+        const behind = `pg_wal_lsn_diff('${wanted}', pg_last_wal_replay_lsn()) > 0`
+        while ((await lsn(standbyPort, behind)) === 'true') await sleep(20)
+      },
+      promote: async () => {
+        await runOn(standbyPort, 'postgres', 'SELECT pg_promote(true, 20)')
+      }
+    }
+  }
   return {
     port,
+    keepCopy() {
+      const aside = join(folder, 'copy')
+      const copy = (from: string, to: string) => {
+        rmSync(to, { recursive: true, force: true })
+        execFileSync('cp', ['-a', from, to])
+      }
+      copy(data, aside)
+      return () => copy(aside, data)
+    },
+    startStandby,
     kill: () => end('SIGKILL'),
     stop: () => end('SIGINT'),
     start,

@@ -89,10 +89,9 @@ t.test('a bulk revocation by the command line is one change and one barrier', as
     for (const { token } of made) t.same(await statuses(token), [200, 200, 200])
     const seqOf = async () => Number((await database.sql('SELECT seq FROM tg_epoch'))[0]?.['seq'])
     const before = await seqOf()
-    await tollgate('tokens', 'revoke', '--all-of-user', 'user-1', '--output', 'json').then(out => {
-      const printed: unknown = JSON.parse(out)
-      t.match(printed, { success: true, barrier: { replicas: 3, acknowledged: 3 } })
-    })
+    const out = await tollgate('tokens', 'revoke', '--all-of-user', 'user-1', '--output', 'json')
+    const printed: unknown = JSON.parse(out)
+    t.match(printed, { success: true, barrier: { replicas: 3, acknowledged: 3 } })
     t.equal(await seqOf(), before + 1)
     for (const { token } of made) await isDead(t, token)
   }
