@@ -101,7 +101,8 @@ const TABLE: Readonly<Record<string, Allowed>> = {
     ],
     packages: ['node:timers']
   },
-  'cli.ts': { folders: ['commands'], packages: [] }
+  'cli.ts': { folders: ['commands'], packages: [] },
+  'warm.ts': { folders: ['commands'], packages: ['node:fs', 'node:module', 'node:path'] }
 }
 
 const IMPORT =
