@@ -11,6 +11,7 @@ import { loadRoutes } from '../src/routes/compile.ts'
 import { jsonSchemaText } from '../src/routes/schema.ts'
 import { CODES } from '../src/telemetry/labels.ts'
 import type { Setting } from '../src/config/kinds.ts'
+import { metricsTable } from './support/metrics-table.ts'
 import { loadText } from './support/routes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -49,7 +50,11 @@ function generate(text: string): string {
     /(<!-- generated: settings -->\n)[\s\S]*?(<!-- end -->)/,
     (_, begin: string, end: string) => `${begin}${settingsTable()}\n${end}`
   )
-  return withSettings.replaceAll(
+  const withMetrics = withSettings.replace(
+    /(<!-- generated: metrics -->\n)[\s\S]*?(<!-- end -->)/,
+    (_, begin: string, end: string) => `${begin}${metricsTable()}\n${end}`
+  )
+  return withMetrics.replaceAll(
     /<!-- sample: (sign\.(\w+)) -->\n(?:```[\s\S]*?\n```\n)?/g,
     (_, file: string, type: string) => {
       const source = readFileSync(join(ROOT, 'test/signing-clients', file), 'utf8')
@@ -60,7 +65,7 @@ function generate(text: string): string {
 
 if (process.env['UPDATE_README']) writeFileSync(FILE, generate(readme))
 
-t.test('the table of settings and the samples are those of the code', async t => {
+t.test('the tables of settings and metrics and the samples are those of the code', async t => {
   t.equal(readFileSync(FILE, 'utf8'), generate(readme))
 })
 

@@ -220,3 +220,12 @@ export const GAUGES = {
   clock_trusted: { help: '0: the clocks differ by more than 30 s', labels: none },
   cache_entries: { help: 'Tokens in the cache', labels: none }
 } as const satisfies Record<GaugeName, Metric>
+
+/** Of the process itself; they are read when somebody asks. Gauges, but where the name says `_total`. */
+export const PROCESS = {
+  build_info: { help: 'What is running', labels: { version: 'newest', node: 'newest' } },
+  process_cpu_seconds_total: { help: 'CPU time of the process', labels: none },
+  process_resident_memory_bytes: { help: 'Resident memory of the process', labels: none },
+  heap_used_bytes: { help: 'Heap in use', labels: none },
+  open_fds: { help: 'Open file descriptors; 0 where the platform does not tell', labels: none }
+} as const satisfies Readonly<Record<string, Metric>>

@@ -8,7 +8,14 @@
 import { readdir } from 'node:fs/promises'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { CounterName, GaugeName, HistogramName, Observer } from '../core/observer.ts'
-import { COUNTERS, GAUGES, type HistogramMetric, HISTOGRAMS, type Metric } from './catalogue.ts'
+import {
+  COUNTERS,
+  GAUGES,
+  type HistogramMetric,
+  HISTOGRAMS,
+  type Metric,
+  PROCESS
+} from './catalogue.ts'
 import { allLabels, createSeriesSet, type IsAllowed, OTHER, type SeriesSet } from './series.ts'
 
 export interface Metrics extends Observer {
@@ -143,19 +150,16 @@ function describe(name: string, { help, labels }: Metric) {
   return { name: PREFIX + name, help, labelNames: Object.keys(labels) }
 }
 
-/** Gives the function that reads them. Open files: 0 where the platform does not tell. */
+/** Gives the function that reads them. */
 function createProcessGauges(registry: Registry, version: string): () => Promise<void> {
-  const make = (name: string, help: string, labelNames: string[] = []) =>
-    new Gauge({ name: PREFIX + name, help, labelNames, registers: [registry] })
-  const cpu = new Counter({
-    name: `${PREFIX}process_cpu_seconds_total`,
-    help: 'CPU time of the process',
-    registers: [registry]
-  })
-  const resident = make('process_resident_memory_bytes', 'Resident memory of the process')
-  const heap = make('heap_used_bytes', 'Heap in use')
-  const files = make('open_fds', 'Open file descriptors')
-  const build = make('build_info', 'What is running', ['version', 'node'])
+  const make = (name: keyof typeof PROCESS) =>
+    new Gauge({ ...describe(name, PROCESS[name]), registers: [registry] })
+  const cpuName = 'process_cpu_seconds_total'
+  const cpu = new Counter({ ...describe(cpuName, PROCESS[cpuName]), registers: [registry] })
+  const resident = make('process_resident_memory_bytes')
+  const heap = make('heap_used_bytes')
+  const files = make('open_fds')
+  const build = make('build_info')
   build.set({ version, node: process.versions.node }, 1)
   return async () => {
     const { user, system } = process.cpuUsage()
