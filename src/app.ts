@@ -176,8 +176,8 @@ async function openProxy(
   stores: Stores
 ): Promise<ProxyServer> {
   const routes = () => table
-  const { users, nonces, lastUsed, audit, revocation } = stores
-  const { tokens, clock } = revocation
+  const { store, users, nonces, lastUsed, audit, revocation } = stores
+  const { tokens, clock, barrier } = revocation
   const upstreams = openUpstreams({
     defaultUrl: parts.upstreamUrl,
     entries: table.upstreams.values(),
@@ -212,7 +212,7 @@ async function openProxy(
       observer,
       signing
     }),
-    own: await openOwnRoutes({ settings, parts, stores, routes, version, log }),
+    own: await openOwnRoutes({ settings, parts, store, barrier, clock, routes, version, log }),
     routes,
     upstreams,
     connections,

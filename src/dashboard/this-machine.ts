@@ -5,10 +5,11 @@
  * in Host. And whatever was relayed by a proxy on this machine, which may be open to everybody.
  */
 import type { Head } from '../core/head.ts'
+import { foldName } from '../core/identity.ts'
 
 const HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i
 const ADDRESS = /^(?:127\.\d+\.\d+\.\d+|::1)$/
-const RELAYED = /^(?:forwarded|via|x-forwarded-.*|x-real-ip)$/i
+const RELAYED = /^(?:forwarded|via|x-forwarded-.*|x-real-ip)$/
 
 export function isAtThisMachine({
   head,
@@ -18,7 +19,7 @@ export function isAtThisMachine({
   /** The client's. */
   readonly ip: string
 }): boolean {
-  const isRelayed = head.rawHeaders.some((name, i) => i % 2 === 0 && RELAYED.test(name))
+  const isRelayed = head.rawHeaders.some((name, i) => i % 2 === 0 && RELAYED.test(foldName(name)))
   return HOST.test(head.host) && ADDRESS.test(ip) && !isRelayed
 }
 
