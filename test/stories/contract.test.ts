@@ -1,6 +1,6 @@
 /** What clients, upstreams and operators rely on, at two whole gates with one database. */
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -195,6 +195,48 @@ t.test('each refusal has its documented status and body', async t => {
     t.equal(answer.headers.has('www-authenticate'), status === 401 || 'requiredScopes' in body)
   }
   t.equal(upstream.begun, seen, 'nothing of it went upstream')
+})
+
+t.test('the token page is the gate’s, and a missing scope leads to it', async t => {
+  const page = '/settings/api-tokens'
+  const document = await call(`${first.url}${page}`)
+  t.match(document, { status: 200, text: /^<!doctype html>/ })
+  t.equal((await call(`${first.url}${page}/catalogue`)).status, 401)
+  const { scopes, rules, hash } = (await call(`${first.url}${page}/catalogue`, { bearer: jwt }))
+    .json
+  t.ok(Array.isArray(scopes) && scopes.some(({ name }) => name === 'scans:trigger'))
+  const paths = Array.isArray(rules) ? rules.map(({ path }) => path) : []
+  t.ok(paths.includes('/api/scans/dashboard'))
+  t.notOk(paths.includes('/api/auth/login'), 'scopes do not decide it')
+  t.equal(hash, (await call(`${first.adminUrl}/replicas`)).json['routesHash'])
+  const session = await call(`${first.url}${page}/demo-session`, { method: 'POST' })
+  t.match(session, { status: 403, json: { code: 'ROUTE_DENIED' } }, 'the JWT secret is configured')
+  const { token } = await createToken(first, { scopes: ['scans:read'] })
+  const trigger = { method: 'POST', bearer: token }
+  const denied = await call(`${first.url}/api/scans/trigger/r1`, trigger)
+  t.equal(denied.headers.get('link'), `<${page}?scopes=scans:read,scans:trigger>; rel="help"`)
+
+  // Switched off, its paths are ordinary ones.
+  const folder = mkdtempSync(join(tmpdir(), 'tollgate-off-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const ROUTES_FILE = join(folder, 'routes.yaml')
+  const rule = `${page}: { scope: public, why: the service has a page of its own }`
+  writeFileSync(
+    ROUTES_FILE,
+    `version: 1\nscopes: { scans:trigger: { title: Run } }\nroutes:\n  GET ${rule}\n  GET /x: scans:trigger\n`
+  )
+  const off = await fleet.startGate({ DASHBOARD: 'off', ROUTES_FILE })
+  t.notMatch(off.output(), page)
+  t.equal((await call(`${off.url}${page}`)).status, 200)
+  t.equal(upstream.last().target, page, 'the upstream’s page')
+  for (const path of ['/page.js', '/catalogue', '/demo-session']) {
+    const gone = await call(`${off.url}${page}${path}`, { bearer: jwt })
+    t.match(gone, { status: 403, json: { code: 'ROUTE_DENIED' } }, path)
+  }
+  const bare = await call(`${off.url}/x`, { bearer: token })
+  t.match(bare, { status: 403, json: { code: 'INSUFFICIENT_SCOPE' } })
+  t.notOk(bare.headers.has('link'))
+  t.equal(await off.stop(), 0)
 })
 
 t.test('the upstream is told who calls, and never what by', async t => {

@@ -40,6 +40,7 @@ async function startEmbedded(
 t.test('with nothing configured the banner’s lines work, and what was made is kept', async t => {
   const folder = makeFolder(t)
   const { port, child, output, exited } = await startEmbedded(t, folder)
+  t.match(output(), `Token page    http://127.0.0.1:${port}/settings/api-tokens\n`)
   for (const part of [
     'Database',
     'Nonce store',
@@ -66,6 +67,20 @@ t.test('with nothing configured the banner’s lines work, and what was made is 
   const token = /^Demo token +(ci_\w{36})$/m.exec(output())?.[1]
   const after = await call(`http://127.0.0.1:${port}/api/scans/dashboard`, { bearer: token })
   t.equal(after.status, 401, 'the last line of the banner has revoked it')
+
+  // The page that the banner names signs the demo user in, and what is made there works.
+  const page = `http://127.0.0.1:${port}/settings/api-tokens`
+  t.match(await call(page), { status: 200, text: /^<!doctype html>/ })
+  const session = await call(`${page}/demo-session`, { method: 'POST' })
+  const own = `http://127.0.0.1:${port}/api/auth/cli-tokens`
+  const onPage = await call(own, {
+    method: 'POST',
+    bearer: String(session.json['token']),
+    body: { name: 'from the page' }
+  })
+  t.equal(onPage.status, 201)
+  const read = `http://127.0.0.1:${port}/api/scans/dashboard`
+  t.equal((await call(read, { bearer: String(onPage.json['token']) })).status, 200)
 
   // What is kept outlives a restart, and has one user at a time.
   const jwt = /^Demo JWT +(\S+)$/m.exec(output())?.[1]
