@@ -1,10 +1,10 @@
 /** The commands about route files that need nothing but the file: `validate` and `schema`. */
 import type { Command } from 'commander'
-import { OWN_ROUTES } from '../core/own-routes.ts'
 import { type LoadedRoutes, loadRoutes, type RefusedRoutes } from '../routes/compile.ts'
 import { type Finding, placeText } from '../routes/findings.ts'
 import { jsonSchemaText } from '../routes/schema.ts'
 import { CommandExit, type CommandIo } from './output.ts'
+import { readOwnRoutes } from './settings.ts'
 
 export function registerRouteCommands(program: Command, io: CommandIo): void {
   program
@@ -14,7 +14,7 @@ export function registerRouteCommands(program: Command, io: CommandIo): void {
     .option('--strict', 'warnings are findings too')
     .action(async (file: string | undefined, { strict }: { readonly strict?: true }) => {
       const path = file ?? io.env['ROUTES_FILE'] ?? 'config/routes.yaml'
-      const loaded = await loadRoutes(path, { ownRoutes: OWN_ROUTES })
+      const loaded = await loadRoutes(path, { ownRoutes: readOwnRoutes(io) })
       io.out(formatFindings(loaded.findings))
       io.out(`${summarise(loaded)}\n`)
       const fails = loaded.findings.some(

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { findGaps } from '../config/gaps.ts'
 import type { Settings } from '../config/schema.ts'
 import { NO_OBSERVER } from '../core/observer.ts'
-import { OWN_ROUTES } from '../core/own-routes.ts'
+import { ownRoutesFor } from '../core/own-routes.ts'
 import type { Barrier, Log, TokenStore } from '../core/ports.ts'
 import { createEmbeddedNudge } from '../embedded/nudge.ts'
 import { openEmbeddedPostgres } from '../embedded/postgres.ts'
@@ -58,7 +58,7 @@ export async function openTokenDesk(io: CommandIo): Promise<TokenDesk> {
   return {
     store,
     barrier,
-    scopes: () => readScopes(settings.ROUTES_FILE),
+    scopes: () => readScopes(settings),
     [Symbol.asyncDispose]: () => opened.disposeAsync()
   }
 }
@@ -107,8 +107,8 @@ const keepAlive: typeof systemSchedule = (run, afterMs) => {
   return () => clearTimeout(timer)
 }
 
-async function readScopes(file: string): Promise<ScopeMap> {
-  const loaded = await loadRoutes(file, { ownRoutes: OWN_ROUTES })
+async function readScopes({ ROUTES_FILE, DASHBOARD }: Settings): Promise<ScopeMap> {
+  const loaded = await loadRoutes(ROUTES_FILE, { ownRoutes: ownRoutesFor(DASHBOARD) })
   if ('table' in loaded) return loaded.table.scopes
   throw new CommandExit(2, formatFindings(loaded.findings).trimEnd())
 }

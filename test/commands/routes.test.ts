@@ -52,6 +52,16 @@ t.test('a warning is a finding where that is asked for', async t => {
   t.equal((await tollgate(['validate', '--strict', file])).exitCode, 1)
 })
 
+t.test('the page’s path is the gate’s own, unless the page is switched off', async t => {
+  const rule = (path: string) => `GET ${path}: { scope: public, why: a page of ours }`
+  const file = fileOf(t, fileWith(rule('/settings/api-tokens'), rule('/settings/api-tokens/x')))
+  const { exitCode, stdout } = await tollgate(['validate', file])
+  t.equal(exitCode, 1)
+  t.match(stdout, /:7:3 +error +reserved-path +\/settings\/api-tokens and what is below/)
+  t.match(stdout, /:8:3 +error +reserved-path /)
+  t.equal((await tollgate(['validate', file], { DASHBOARD: 'off' })).exitCode, 0)
+})
+
 t.test('the schema is data for editors', async t => {
   t.same(await tollgate(['schema']), { exitCode: 0, stdout: jsonSchemaText(), stderr: '' })
 })
