@@ -4,7 +4,7 @@
  * Source: RFC 9110 sections 8.8.3 (ETag), 12.5.3 (Accept-Encoding), 13.1.2 (If-None-Match).
  */
 import { hash } from 'node:crypto'
-import { brotliCompressSync, gzipSync } from 'node:zlib'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 
 const CODINGS = ['br', 'gzip', 'identity'] as const
 
@@ -19,6 +19,11 @@ export interface Representation {
 
 export type Content = Readonly<Record<Coding, Representation>>
 
+/** A third of the time at the start of the best there is, for a tenth more bytes. */
+const BROTLI = {
+  params: { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_LGWIN]: 16 }
+}
+
 export function prepareContent(text: string): Content {
   const digest = hash('sha256', text, 'base64url')
   const as = (coding: Coding, bytes: Uint8Array) => ({
@@ -27,7 +32,7 @@ export function prepareContent(text: string): Content {
     etag: `"${digest}-${coding}"`
   })
   return {
-    br: as('br', brotliCompressSync(text)),
+    br: as('br', brotliCompressSync(text, BROTLI)),
     gzip: as('gzip', gzipSync(text, { level: 9 })),
     identity: as('identity', Buffer.from(text))
   }
