@@ -190,7 +190,8 @@ const REQUEST_SETTINGS = {
     why: 'tokens are made there'
   }),
   DASHBOARD_LOGIN_PATH: line({
-    pattern: /^(?:\/[!-~]{0,1023})?$/,
+    // Browsers read two slashes, and a backslash for one, as another host.
+    pattern: /^(?:\/(?![/\\])[!-~]{0,1023})?$/,
     range: 'a path, or empty',
     default: '/api/auth/login',
     about: 'where the page sends the password form; empty: no form',

@@ -146,5 +146,8 @@ t.test("the application's probes are asked on loopback alone", async t => {
 
 t.test('lines of text have no control characters', async t => {
   table(t, 'JWT_ISSUER', { good: ['https://login.test/', 'ö'], bad: ['', 'a\nb', 'a\u202Eb'] })
-  table(t, 'DASHBOARD_LOGIN_PATH', { good: ['', '/login'], bad: ['login', '/a b', 'https://x/'] })
+  table(t, 'DASHBOARD_LOGIN_PATH', {
+    good: ['', '/login'],
+    bad: ['login', '/a b', 'https://x/', '//x/login', String.raw`/\x/login`]
+  })
 })
