@@ -54,20 +54,29 @@ export interface GateStart {
   readonly env?: Readonly<Record<string, string>>
   readonly args?: readonly string[]
   readonly cwd?: string
+  /** What is put before `args` instead of this Node and the source. */
+  readonly entrypoint?: readonly [string, ...string[]]
+  /** Number of the user and of the group it runs as. */
+  readonly user?: number | undefined
 }
 
+const SOURCE = [process.execPath, join(ROOT, 'src/cli.ts')] as const
+
 /** Runs the command line; the environment is only what is given, PATH and HOME. */
-export function runTollgate({ env = {}, args = ['serve'], cwd = ROOT }: GateStart): {
+export function runTollgate(start: GateStart): {
   readonly child: ChildProcess
   readonly output: () => string
 } {
+  const { env = {}, args = ['serve'], cwd = ROOT, entrypoint = SOURCE, user } = start
+  const [program, ...before] = entrypoint
   const inherited = Object.fromEntries(
     ['PATH', 'HOME'].flatMap(name => {
       const value = process.env[name]
       return value === undefined ? [] : [[name, value]]
     })
   )
-  const child = spawn(process.execPath, [join(ROOT, 'src/cli.ts'), ...args], {
+  const child = spawn(program, [...before, ...args], {
+    ...(user === undefined ? {} : { uid: user, gid: user }),
     cwd,
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe']
