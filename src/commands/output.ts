@@ -3,6 +3,7 @@
  * 0 fine, 1 a finding, 2 usage or bad configuration, 3 something is unreachable.
  * Source: README, command line; https://no-color.org.
  */
+import { alignCells, type Paint, PLAIN, printable, type Tone } from '../routes/text.ts'
 
 /** A command's whole view of its process, so that a test is one object literal. */
 export interface CommandIo {
@@ -45,7 +46,7 @@ export interface Listing {
 
 /** Prints a listing: aligned columns for people, JSON for programs. */
 export function printListing(io: CommandIo, format: OutputFormat, listing: Listing): void {
-  io.out(format === 'json' ? formatJson(listing.json) : formatTable(listing, hasColour(io)))
+  io.out(format === 'json' ? formatJson(listing.json) : formatTable(listing, paintFor(io)))
 }
 
 export function formatJson(value: unknown): string {
@@ -55,25 +56,14 @@ export function formatJson(value: unknown): string {
 /** Aligned columns, two spaces apart, each line ended; no line has blanks at its end. */
 export function formatTable(
   { heads, rows }: Pick<Listing, 'heads' | 'rows'>,
-  isColoured = false
+  paint: Paint = PLAIN
 ): string {
-  const cells = [heads, ...rows].map(row => row.map(printable))
-  const widths = heads.map((_, i) => Math.max(...cells.map(row => countChars(row[i] ?? ''))))
-  const lines = cells.map(row =>
-    row
-      .map((cell, i) => cell + ' '.repeat((widths[i] ?? 0) - countChars(cell)))
-      .join('  ')
-      .trimEnd()
+  const [head = '', ...body] = alignCells(
+    [heads, ...rows].map(row => row.map(text => ({ text: printable(text) }))),
+    PLAIN,
+    2
   )
-  const [head = '', ...body] = lines
-  return [isColoured ? `\u001B[1m${head}\u001B[22m` : head, ...body]
-    .map(line => `${line}\n`)
-    .join('')
-}
-
-/** Code points: near enough to columns for names and ids. */
-function countChars(text: string): number {
-  return Array.from(text).length
+  return [paint('strong', head), ...body].map(line => `${line}\n`).join('')
 }
 
 /** Colour only for a person at a terminal who did not decline it. */
@@ -81,7 +71,17 @@ export function hasColour({ env, isTerminal }: Pick<CommandIo, 'env' | 'isTermin
   return isTerminal && !env['NO_COLOR']
 }
 
-/** A text from elsewhere, unable to move a terminal's cursor or to hide what follows it. */
-export function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\u{FFFD}')
+/** SGR codes that begin and end each tone: of the eight colours that every terminal has. */
+const TONES: Readonly<Record<Tone, readonly [number, number]>> = {
+  good: [32, 39],
+  bad: [31, 39],
+  warn: [33, 39],
+  quiet: [2, 22],
+  strong: [1, 22]
+}
+
+/** Colours what it is given, or nothing at all. */
+export function paintFor(io: Pick<CommandIo, 'env' | 'isTerminal'>): Paint {
+  if (!hasColour(io)) return PLAIN
+  return (tone, text) => `\u001B[${TONES[tone][0]}m${text}\u001B[${TONES[tone][1]}m`
 }

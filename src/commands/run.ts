@@ -26,9 +26,14 @@ const FAMILIES: readonly Family[] = [
   {
     commands: {
       validate: 'check a route file: every problem, with file, line and column',
+      test: "run a route file's own tests",
       schema: 'print the JSON Schema of the route file'
     },
     load: async () => (await import('./routes.ts')).registerRouteCommands
+  },
+  {
+    commands: { explain: 'why a request is answered as it is, and what would change that' },
+    load: async () => (await import('./explain-request.ts')).registerExplain
   },
   {
     commands: { tokens: 'create, list and revoke tokens, straight on the database' },

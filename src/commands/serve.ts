@@ -16,7 +16,7 @@ import { findGapProblems, partLines } from '../embedded/fill.ts'
 import { checkRoutes } from '../routes/check.ts'
 import { explain } from './explain.ts'
 import { CommandExit, type CommandIo } from './output.ts'
-import { formatFindings } from './routes.ts'
+import { formatFindings } from './route-file.ts'
 import { EMBEDDED_FOLDER, readSettings } from './settings.ts'
 import { readVersion } from './version.ts'
 

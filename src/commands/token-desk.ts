@@ -21,7 +21,7 @@ import { migrate, schemaState } from '../store/migrate.ts'
 import { createTokenStore } from '../store/tokens.ts'
 import { explain } from './explain.ts'
 import { CommandExit, type CommandIo } from './output.ts'
-import { formatFindings } from './routes.ts'
+import { formatFindings } from './route-file.ts'
 import { EMBEDDED_FOLDER, readSettings } from './settings.ts'
 import type { ScopeMap } from './token-input.ts'
 

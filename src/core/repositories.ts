@@ -83,7 +83,7 @@ function leavesToUpstream(bindings: readonly Binding[]): boolean {
  * The value of one parameter; undefined where it is not there. Servers differ on a name that stands
  * twice, on `name[]`, on `name.x`, on case and on `;`, so each of these is refused.
  */
-function readQuery(query: string | undefined, name: string): string | Denial | undefined {
+export function readQuery(query: string | undefined, name: string): string | Denial | undefined {
   if (query === undefined) return undefined
   if (query.includes(';')) return ambiguous('query-separator')
   let found: string | undefined

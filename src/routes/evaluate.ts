@@ -4,6 +4,7 @@
  */
 import type { Decision } from '../core/decision.ts'
 import { createGate, type GateRequest } from '../core/gate.ts'
+import { type Head, readHead } from '../core/head.ts'
 import { NO_OBSERVER } from '../core/observer.ts'
 import type { TokenRow } from '../core/principal.ts'
 import type { RouteTable } from '../core/rule.ts'
@@ -16,8 +17,8 @@ export interface AskedRequest {
   /** With its query, as on a request line. */
   readonly target: string
   readonly caller: Caller
-  /** Sent as JSON; undefined: no body. */
-  readonly body: unknown
+  /** Sent as application/json; undefined: no body. */
+  readonly body: Uint8Array | undefined
 }
 
 export interface Evaluation {
@@ -26,6 +27,8 @@ export interface Evaluation {
   readonly outcome: string
   /** The upstream that was chosen; undefined: the request goes nowhere, or the gate answers it. */
   readonly upstream: string | undefined
+  /** As the gate read it; undefined: it was refused there. */
+  readonly head: Head | undefined
 }
 
 /** Of the settings that decide: their defaults. */
@@ -58,8 +61,11 @@ export async function evaluate(table: RouteTable, asked: AskedRequest): Promise<
     observer: NO_OBSERVER,
     signing: SIGNING
   })
-  const decision = await gate.decide(toRequest(asked))
-  return { decision, outcome: outcomeOf(decision), upstream: upstreamOf(decision) }
+  const request = toRequest(asked)
+  const read = readHead(request)
+  const head = 'kind' in read ? undefined : read
+  const decision = await gate.decide(request)
+  return { decision, outcome: outcomeOf(decision), upstream: upstreamOf(decision), head }
 }
 
 function outcomeOf(decision: Decision): string {
@@ -94,7 +100,7 @@ function toRow({ scopes, repositories }: Caller & { readonly kind: 'cli-token' }
 const OTHER_ROW = toRow({ kind: 'cli-token', scopes: [], repositories: [], isSigned: false })
 
 function toRequest({ method, target, caller, body }: AskedRequest): GateRequest {
-  const bytes = Buffer.from(body === undefined ? '' : JSON.stringify(body))
+  const bytes = body ?? new Uint8Array()
   const rawHeaders = ['Host', 'offline']
   if (caller.kind !== 'none') {
     rawHeaders.push('Authorization', `Bearer ${caller.kind === 'jwt' ? JWT : TOKEN}`)

@@ -36,6 +36,8 @@ export interface Finding {
   readonly place: Place
   /** One line for people. */
   readonly message: string
+  /** Further lines, each ended; undefined: the message says it all. */
+  readonly detail?: string
 }
 
 /** `level` only where it is not the code's own. */
@@ -102,7 +104,7 @@ function nearest(word: string, known: Iterable<string>): string | undefined {
 }
 
 /** Levenshtein distance: insertions, deletions and replacements that make one the other. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (const [i, letter] of a.split('').entries()) {
     const next = [i + 1]

@@ -1,12 +1,15 @@
 /** The file's own tests, each through the gate's decision functions. */
-import type { RouteTable } from '../core/rule.ts'
-import { evaluate, type Evaluation } from './evaluate.ts'
+import type { Rule, RouteTable } from '../core/rule.ts'
+import { type AskedRequest, evaluate, type Evaluation } from './evaluate.ts'
 import type { Caller, RouteTest } from './tests.ts'
 
 export interface TestResult {
   readonly test: RouteTest
   readonly passes: boolean
-  readonly evaluation: Evaluation
+  readonly outcome: string
+  readonly upstream: string | undefined
+  /** The rule that decided; undefined: the request was refused before, or no rule took it. */
+  readonly rule: Rule | undefined
   /** `POST /x with a:read: expected allow, got 403 INSUFFICIENT_SCOPE`. */
   readonly summary: string
 }
@@ -16,13 +19,18 @@ export async function runTests(
   tests: readonly RouteTest[]
 ): Promise<readonly TestResult[]> {
   const results: TestResult[] = []
-  for (const test of tests) results.push(judge(test, await evaluate(table, test)))
+  for (const test of tests) results.push(judge(test, await evaluate(table, askedBy(test))))
   return results
 }
 
-function judge(test: RouteTest, evaluation: Evaluation): TestResult {
+/** The request of a test, its body as JSON. */
+export function askedBy({ method, target, caller, body }: RouteTest): AskedRequest {
+  const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
+  return { method, target, caller, body: bytes }
+}
+
+function judge(test: RouteTest, { decision, outcome, upstream }: Evaluation): TestResult {
   const { method, target, caller, expected } = test
-  const { outcome, upstream } = evaluation
   const isExpected = outcome === expected || outcome.startsWith(`${expected} `)
   const isThere = test.upstream === undefined || test.upstream === upstream
   const request = `${method} ${target} ${callerText(caller)}`
@@ -30,11 +38,12 @@ function judge(test: RouteTest, evaluation: Evaluation): TestResult {
   const got = isExpected ? (upstream ?? 'none') : outcome
   const passes = isExpected && isThere
   const summary = passes ? `${request}: ${outcome}` : `${request}: expected ${wanted}, got ${got}`
-  return { test, passes, evaluation, summary }
+  const rule = decision.kind === 'own' ? undefined : decision.rule
+  return { test, passes, outcome, upstream, rule, summary }
 }
 
 /** Who asks, as a phrase behind a request: `with scans:read, limited to r1`. */
-export function callerText(caller: Caller): string {
+function callerText(caller: Caller): string {
   if (caller.kind !== 'cli-token') {
     return caller.kind === 'none' ? 'without a credential' : 'with a user JWT'
   }

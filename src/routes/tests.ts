@@ -16,7 +16,8 @@ import {
 
 /** Who sends it: nobody, a user, or a token of these rights; `repositories` null: all. */
 export type Caller =
-  | { readonly kind: 'none' | 'jwt' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'jwt' }
   | {
       readonly kind: 'cli-token'
       readonly scopes: readonly string[]
@@ -34,6 +35,8 @@ export interface RouteTest {
   readonly expected: string
   /** The upstream that must be chosen; undefined: any. */
   readonly upstream: string | undefined
+  /** Text for people. */
+  readonly note: string | undefined
   readonly place: Place
 }
 
@@ -52,7 +55,7 @@ export function readTests(
 
 function toTest(read: Static<typeof TestObject>, place: Place): RouteTest {
   const [method = '', target = ''] = read.request.split(' ')
-  const { body, upstream } = read
+  const { body, upstream, note } = read
   return {
     method,
     target,
@@ -60,6 +63,7 @@ function toTest(read: Static<typeof TestObject>, place: Place): RouteTest {
     body,
     expected: String(read.expect),
     upstream,
+    note,
     place
   }
 }

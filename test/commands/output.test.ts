@@ -1,5 +1,6 @@
 import t from 'tap'
-import { formatTable, hasColour, printable, printListing } from '../../src/commands/output.ts'
+import { formatTable, hasColour, printListing } from '../../src/commands/output.ts'
+import { printable } from '../../src/routes/text.ts'
 import { fakeIo } from '../support/command-io.ts'
 
 const listing = {

@@ -41,7 +41,8 @@ const LIMITED = holder(['a:read'], ['r1'])
 
 async function outcome(request: string, caller: Caller, body?: unknown): Promise<string> {
   const [method = '', target = ''] = request.split(' ')
-  const asked: AskedRequest = { method, target, caller, body }
+  const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
+  const asked: AskedRequest = { method, target, caller, body: bytes }
   return (await evaluate(table, asked)).outcome
 }
 
