@@ -13,6 +13,7 @@ import type { RouteTable } from '../core/rule.ts'
 import { readTarget } from '../core/target.ts'
 import { type Arrived, Exchange, type ExchangeDeps } from './exchange.ts'
 import type { Forward } from './forward.ts'
+import { isTunnel } from './outgoing.ts'
 import type { Answers } from './problem.ts'
 import { shapeOf } from './shape.ts'
 
@@ -91,6 +92,11 @@ function carryOut(
       exchange.permitted(decision)
       observer.count('decisions_total', { auth: authOf(exchange), result: 'allow' })
       noteWaived(exchange, decision, deps)
+      if (isTunnel(decision) && !exchange.isDetached) {
+        // Sent before the answers to earlier requests: its frames would be read as requests.
+        answers.deny(exchange, deny('MALFORMED_REQUEST', { reason: 'pipelined-handshake' }))
+        return undefined
+      }
       if (hasBody(decision.head)) return admitBody(exchange, decision, deps)
       deps.forward(exchange, decision)
       return undefined

@@ -22,6 +22,8 @@ export interface Arrived {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly rawTarget: string
+  /** The parser has let go of the connection, so that it may become a tunnel. */
+  readonly isDetached: boolean
 }
 
 export interface Stage {
@@ -49,6 +51,7 @@ export class Exchange {
   readonly response: ServerResponse
   /** As it was received. */
   readonly rawTarget: string
+  readonly isDetached: boolean
   readonly client: Client
   readonly requestId: string
   readonly body: RequestBody
@@ -72,10 +75,11 @@ export class Exchange {
   #onLeft: (() => void) | undefined
 
   constructor(arrived: Arrived, deps: ExchangeDeps) {
-    const { request, response, rawTarget } = arrived
+    const { request, response, rawTarget, isDetached } = arrived
     this.request = request
     this.response = response
     this.rawTarget = rawTarget
+    this.isDetached = isDetached
     this.#deps = deps
     this.client = deps.readClient(request.socket.remoteAddress, request.rawHeaders)
     this.requestId = readRequestId(request) ?? randomUUID()

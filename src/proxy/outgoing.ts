@@ -7,7 +7,8 @@ import type { Exchange } from './exchange.ts'
 import { requestHeaders } from './headers.ts'
 import { SERVER_NAME_KEY } from './upstreams.ts'
 
-function isTunnel({ rule, head }: Permit): boolean {
+/** Whether the connection leaves HTTP, if the upstream agrees. */
+export function isTunnel({ rule, head }: Permit): boolean {
   return rule?.upgrade === 'websocket' && head.wantsWebSocket
 }
 

@@ -25,8 +25,8 @@ import { createClientReader } from './client-address.ts'
 import type { Connections } from './connections.ts'
 import { createForward } from './forward.ts'
 import { createAnswers, endAfter, isOver } from './problem.ts'
-import { inTurn } from './turns.ts'
-import { refuseUnparsed } from './unparsed.ts'
+import { inTurn, isIdle } from './turns.ts'
+import { endConnection, refuseUnparsed } from './unparsed.ts'
 import { wantsTunnel } from './tunnel.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -63,6 +63,9 @@ const LIMITS = {
   /** Longer than the 60 s of common balancers, so that they close first. */
   keepAliveMs: 72_000
 } as const
+
+/** Handshakes whose connection the parser has let go of. */
+const detached = new WeakSet<IncomingMessage>()
 
 /** The request that the hook has let through, for the handler behind it. */
 const admitted = new WeakMap<IncomingMessage, Admitted>()
@@ -112,7 +115,12 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
       delete raw.headers['content-type']
       done()
     }
-    const outcome = admit({ request: raw, response: reply.raw, rawTarget: originalUrl })
+    const outcome = admit({
+      request: raw,
+      response: reply.raw,
+      rawTarget: originalUrl,
+      isDetached: detached.has(raw)
+    })
     if (outcome instanceof Promise) void outcome.then(goOn)
     else goOn(outcome)
   }
@@ -165,7 +173,8 @@ function createHttpServer(
       requireHostHeader: false,
       noDelay: true,
       optimizeEmptyRequests: true,
-      shouldUpgradeCallback: request => wantsTunnel(request, routes())
+      // One that is sent before earlier answers stays with the parser, and is refused.
+      shouldUpgradeCallback: request => isIdle(request.socket) && wantsTunnel(request, routes())
     },
     handler
   )
@@ -191,10 +200,11 @@ function carryUpgrades(
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, early: Buffer) => {
     socket.on('error', () => undefined)
     if (early.length > 0) socket.unshift(early)
+    detached.add(request)
     const response = new ServerResponse(request)
     response.shouldKeepAlive = false
     response.assignSocket(request.socket)
-    response.once('finish', () => socket.end())
+    response.once('finish', () => endConnection(socket))
     route(request, response)
   })
 }

@@ -38,6 +38,11 @@ export function inTurn(response: ServerResponse, run: () => void): void {
   } else start(socket, line, { response, run })
 }
 
+/** Nobody on this connection waits for an answer. */
+export function isIdle(socket: Socket): boolean {
+  return lines.get(socket)?.current === undefined
+}
+
 function start(socket: Socket, line: Line, { response, run }: Waiting): void {
   line.current = response
   response.once('close', () => {

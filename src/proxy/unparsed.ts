@@ -21,14 +21,15 @@ export function refuseUnparsed(error: Error & { code?: string }, socket: Duplex)
     return
   }
   const current = currentResponse(socket)
-  const refuse = () => end(socket, refusal(CODES[error.code ?? ''] ?? 'MALFORMED_REQUEST'))
+  const refuse = () =>
+    endConnection(socket, refusal(CODES[error.code ?? ''] ?? 'MALFORMED_REQUEST'))
   if (!current) refuse()
   else if (current.req.complete) {
     // The bytes that are wrong came after that request: it is answered first.
     current.once('close', () => refuseUnparsed(error, socket))
   } else if (isAnswered(current)) {
     // Its head was refused already: that answer is not cut short.
-    current.once('close', () => end(socket)).end()
+    current.once('close', () => endConnection(socket)).end()
   } else if (current.headersSent) socket.destroy()
   else refuse()
 }
@@ -36,7 +37,7 @@ export function refuseUnparsed(error: Error & { code?: string }, socket: Duplex)
 const LINGER_MS = 1000
 
 /** A client that does not close its side, too, keeps no connection open. */
-function end(socket: Duplex, text?: string): void {
+export function endConnection(socket: Duplex, text?: string): void {
   const timer = setTimeout(() => socket.destroy(), LINGER_MS)
   socket.once('close', () => clearTimeout(timer))
   socket.end(text)

@@ -1,5 +1,8 @@
 /** Upgrades and tunnels: a connection leaves HTTP only where a rule says so. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import t from 'tap'
+import { eventually } from '../support/gate.ts'
 import { sendRaw } from '../support/raw.ts'
 import { A, ask, get, type Row, ROUTES, startRange, tryGood, tryRows } from './support/rows.ts'
 import { startSockets } from './support/sockets.ts'
@@ -162,4 +165,57 @@ t.test('a tunnel is decided like any request, and opens after the decision', asy
     }
   ])
   t.same(seen, [], 'no handshake went on')
+})
+
+const SOCKET_RULE = `${ROUTES}  GET /api/socket:         { scope: a:read, upgrade: websocket }\n`
+
+t.test('U11: a handshake behind a request without an answer opens nothing', async t => {
+  const release: (() => void)[] = []
+  const switched: string[] = []
+  const range = await startRange(t, {
+    routes: SOCKET_RULE,
+    upstream: {
+      handle: (request, response) => {
+        if (request.url === '/api/a/slow') release.push(() => response.end('ok'))
+        else response.end('ok')
+      },
+      upgrade: (request, socket) => {
+        switched.push(request.url ?? '')
+        socket.destroy()
+      }
+    }
+  })
+  const { proxy, fill } = range
+  const slow = get('/api/a/slow', A)
+  for (const before of [slow, `${slow}${get('/pub/x')}`]) {
+    const socket = sendRaw(proxy.port, fill(`${before}${get('/api/socket', `${A}${HANDSHAKE}`)}`), {
+      answers: 3
+    })
+    const answer = await eventually('the first one is under way', () => release.pop())
+    answer()
+    const { answers, closed } = await socket
+    t.same(answers.map(({ status }) => status).slice(0, -1), before === slow ? [200] : [200, 200])
+    t.match(answers.at(-1), { status: 400, json: { code: 'MALFORMED_REQUEST' } })
+    t.ok(closed)
+  }
+  t.same(switched, [])
+  const { answers } = await sendRaw(proxy.port, fill(get('/api/a/1', A)))
+  t.equal(answers[0]?.status, 200, 'the gate lives')
+})
+
+t.test('U12: who was refused a tunnel keeps no connection, whatever he does', async t => {
+  const { proxy } = await startRange(t, { routes: SOCKET_RULE })
+  const socket = connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true })
+  const closed = new Promise(resolve => socket.on('error', resolve))
+  let text = ''
+  socket.on('data', chunk => (text += chunk.toString('latin1')))
+  socket.write(get('/api/socket', HANDSHAKE))
+  await once(socket, 'end')
+  t.match(text, /^HTTP\/1\.1 401 /)
+  // The first bytes to a socket that is gone are answered with a reset.
+  const writing = setInterval(() => socket.write('x'), 100)
+  const timer = setTimeout(() => socket.destroy(new Error('still open')), 3000)
+  t.match(await closed, { code: /^(?:ECONNRESET|EPIPE)$/ })
+  clearInterval(writing)
+  clearTimeout(timer)
 })

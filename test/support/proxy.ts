@@ -41,6 +41,8 @@ export interface TestProxy extends AsyncDisposable {
   /** The time to finish is over. */
   cut(): void
   waitForLine(index?: number): Promise<AccessLine>
+  /** Lets go of what was recorded so far. */
+  forget(): void
 }
 
 export interface ProxyStart {
@@ -184,6 +186,11 @@ export async function startProxy(
         await new Promise(resolve => setTimeout(resolve, 10))
       }
       throw new Error('the line was not written')
+    },
+    forget() {
+      lines.length = 0
+      logged.length = 0
+      upstream.forget()
     },
     [Symbol.asyncDispose]: close
   }

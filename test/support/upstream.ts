@@ -26,6 +26,12 @@ export interface RecordingUpstream {
   /** Request heads that arrived, whole or not. */
   readonly begun: number
   readonly aborted: number
+  /** Bytes that arrived so far, of all connections. */
+  readonly bytes: number
+  /** What its parser refused, by the parser's code; a connection that broke off is none. */
+  readonly unreadable: readonly string[]
+  /** Lets go of what was recorded; the counters go on. */
+  forget(): void
   last(): Recorded
   /** Bytes of each connection so far. */
   raw(): readonly string[]
@@ -49,6 +55,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Reco
   const connections: Buffer[][] = []
   let begun = 0
   let aborted = 0
+  let bytesIn = 0
+  const unreadable: string[] = []
   const receive = async (request: IncomingMessage, response: ServerResponse) => {
     begun += 1
     response.on('close', () => {
@@ -73,8 +81,16 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Reco
   server.on('connection', socket => {
     const bytes: Buffer[] = []
     connections.push(bytes)
-    socket.on('data', chunk => bytes.push(Buffer.from(chunk)))
+    socket.on('data', chunk => {
+      bytesIn += chunk.length
+      bytes.push(Buffer.from(chunk))
+    })
     socket.on('error', () => undefined)
+  })
+  server.on('clientError', (error: Error & { code?: string }, socket) => {
+    const isBrokenOff = ['ECONNRESET', 'HPE_INVALID_EOF_STATE'].includes(error.code ?? '')
+    if (!isBrokenOff) unreadable.push(error.code ?? error.message)
+    socket.destroy()
   })
   if (upgrade) {
     server.on('upgrade', (request, socket, early) => {
@@ -97,6 +113,14 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Reco
     },
     get aborted() {
       return aborted
+    },
+    get bytes() {
+      return bytesIn
+    },
+    unreadable,
+    forget() {
+      requests.length = 0
+      for (const bytes of connections) bytes.length = 0
     },
     last() {
       const last = requests.at(-1)
