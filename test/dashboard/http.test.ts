@@ -43,6 +43,10 @@ async function start(
   return startProxy(t, { routes: ROUTES, own, users })
 }
 
+function readAsset(file: string): string {
+  return readFileSync(new URL(`../../src/dashboard/assets/${file}`, import.meta.url), 'utf8')
+}
+
 function typeOf(file: string): string {
   return `text/${file.endsWith('.css') ? 'css' : 'javascript'}; charset=utf-8`
 }
@@ -117,6 +121,17 @@ t.test('the document is a shell: no scope, no rule, no user is in it', async t =
   }
 })
 
+t.test('the script makes no markup from text, and keeps nothing beyond the tab', async t => {
+  const markup = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|setHTML|srcdoc/
+  const code = /\beval\b|new Function|javascript:|\bimport\(|set(?:Timeout|Interval)\(\s*['"`]/
+  const storage = /localStorage\.|indexedDB|document\.cookie|caches\.|serviceWorker|postMessage/
+  const elsewhere = /https?:\/\/|@import|url\(/
+  for (const file of PAGE_ASSETS) {
+    const text = readAsset(file).replaceAll(/^\s*(?:\/?\*|\/\/).*$/gm, '')
+    for (const pattern of [markup, code, storage, elsewhere]) t.notMatch(text, pattern, file)
+  }
+})
+
 t.test('what is put into the document is text there', async t => {
   const { url } = await start(t, { loginPath: `/"'><img/src=x&lt;`, version: '<b>' })
   const { text } = await call(`${url}${PAGE}`)
@@ -129,10 +144,7 @@ t.test('an asset that the browser has is not sent again', async t => {
   const { url, port } = await start(t)
   for (const file of ['page.js', 'page.css']) {
     const path = `${PAGE}/${file}`
-    const text = readFileSync(
-      new URL(`../../src/dashboard/assets/${file}`, import.meta.url),
-      'utf8'
-    )
+    const text = readAsset(file)
     const etags = new Set<string>()
     for (const [coding, decode] of [
       ['br', brotliDecompressSync],
