@@ -4,8 +4,19 @@
  */
 import type { Binding, Need, Rule, RouteTable } from '../core/rule.ts'
 
+/** Of a large file it takes milliseconds to make, and every user may ask as often as they like. */
+const texts = new WeakMap<RouteTable, string>()
+
 /** The documented JSON text, in the file's order. */
-export function catalogueText({ hash, scopes, rules }: RouteTable): string {
+export function catalogueText(table: RouteTable): string {
+  const known = texts.get(table)
+  if (known !== undefined) return known
+  const text = makeText(table)
+  texts.set(table, text)
+  return text
+}
+
+function makeText({ hash, scopes, rules }: RouteTable): string {
   return JSON.stringify({
     hash,
     scopes: Array.from(scopes.values(), ({ name, title, about, risk, isDefault, implies }) => ({
