@@ -58,8 +58,13 @@ const TABLE: Readonly<Record<string, Allowed>> = {
   admin: { folders: ['core', 'telemetry'], packages: ['fastify', 'node:http', 'node:net'] },
   config: { folders: [], packages: ['typebox', 'yaml', 'node:fs', 'node:net'] },
   telemetry: { folders: ['core'], packages: ['pino', 'prom-client', 'node:fs', 'node:stream'] },
+  doctor: {
+    folders: ['core', 'routes', 'store', 'redis', 'users', 'telemetry'],
+    packages: ['node:fs', 'node:path', 'node:net', 'node:tls', 'node:events', 'node:crypto']
+  },
   commands: {
     folders: [
+      'doctor',
       'core',
       'routes',
       'revocation',

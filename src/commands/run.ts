@@ -46,6 +46,10 @@ const FAMILIES: readonly Family[] = [
   {
     commands: { migrate: 'bring the database schema up to date' },
     load: async () => (await import('./migrate.ts')).registerMigrate
+  },
+  {
+    commands: { doctor: 'look at everything the gate relies on, and say what to do' },
+    load: async () => (await import('./doctor.ts')).registerDoctor
   }
 ]
 
