@@ -10,13 +10,14 @@ import { createAdminServer } from './admin/server.ts'
 import type { Settings } from './config/schema.ts'
 import { createGate } from './core/gate.ts'
 import type { Clock, TokenStore } from './core/ports.ts'
-import type { RouteTable } from './core/rule.ts'
+import type { OwnRoute } from './core/rule.ts'
 import { openParts, type Parts } from './embedded/parts.ts'
+import { type LiveRoutes, openLiveRoutes } from './live-routes.ts'
 import { openOwnRoutes } from './own.ts'
 import { type Connections, createConnections } from './proxy/connections.ts'
 import { startLoad } from './proxy/load.ts'
 import { createProxyServer, type ProxyServer } from './proxy/server.ts'
-import { openUpstreams } from './proxy/upstreams.ts'
+import type { LoadedRoutes } from './routes/compile.ts'
 import { forgetReplicas } from './store/epochs.ts'
 import { prepareSchema, type SchemaWord } from './store/prepare.ts'
 import { openStores, type Stores } from './stores.ts'
@@ -26,7 +27,10 @@ import { openTelemetry, type Telemetry } from './telemetry/open.ts'
 
 export interface GateOptions {
   readonly settings: Settings
-  readonly table: RouteTable
+  /** As read from `settings.ROUTES_FILE`, which is followed from then on. */
+  readonly routes: LoadedRoutes
+  /** The gate's own paths. */
+  readonly ownRoutes: readonly OwnRoute[]
   /** Of the product. */
   readonly version: string
   /** Of the embedded parts. */
@@ -42,6 +46,8 @@ export interface RunningGate {
   readonly clock: Clock
   /** Resolves with the first lease, or when it is stopped. Rejects where the schema is refused. */
   readonly ready: Promise<void>
+  /** Reads the route file at once, whether or not it has changed. */
+  reloadRoutes(): void
   /** Not ready any more; connections close as they are answered, streams at once. */
   drain(): void
   /** Drains, lets running requests finish within the grace, and closes everything. */
@@ -52,17 +58,16 @@ interface Opening extends GateOptions, Telemetry {
   readonly parts: Parts
   readonly readiness: Readiness
   readonly connections: Connections
-  /** Requests that ended, by the key of their rule. */
-  readonly used: Map<string, number>
+  readonly live: LiveRoutes
 }
 
 /** Listens, whatever the stores do; throws what node:net throws, and EmbeddedInUse. */
 export async function startGate(options: GateOptions): Promise<RunningGate> {
   await using stack = new AsyncDisposableStack()
-  const { settings, table, version } = options
+  const { settings, version } = options
   const { log, observer } = openTelemetry({
     version,
-    table,
+    table: options.routes.table,
     level: settings.LOG_LEVEL,
     accessLog: settings.ACCESS_LOG,
     routeLimit: settings.METRICS_ROUTES
@@ -72,8 +77,9 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
   const parts = stack.use(await openParts(options))
   const connections = createConnections({ maxInFlight: settings.MAX_IN_FLIGHT, observer })
   stack.defer(() => connections.stop())
-  const used = new Map<string, number>()
-  const opening: Opening = { ...options, log, observer, parts, readiness, connections, used }
+  const { upstreamUrl } = parts
+  const live = openLiveRoutes(stack, { ...options, upstreamUrl, log, observer })
+  const opening: Opening = { ...options, log, observer, parts, readiness, connections, live }
   const admin = openAdmin(stack, opening, () => stores)
   const stores = openStores(stack, { ...opening, streams: connections })
   const proxy = await openProxy(stack, opening, stores)
@@ -103,6 +109,7 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
     store: stores.store,
     clock: stores.revocation.clock,
     ready,
+    reloadRoutes: () => live.reload(),
     drain,
     stop() {
       drain()
@@ -148,10 +155,10 @@ async function finish(
 }
 
 function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => Stores) {
-  const { settings, table, readiness, observer, log, used } = opening
+  const { settings, live, readiness, observer, log } = opening
   const replica = () => {
     const { id, leaseAgeMs, appliedSeq } = stores().revocation.state()
-    return { id, leaseAgeMs: leaseAgeMs ?? null, appliedSeq, routesHash: table.hash }
+    return { id, leaseAgeMs: leaseAgeMs ?? null, appliedSeq, routesHash: live.current().hash }
   }
   return stack.use(
     createAdminServer({
@@ -160,10 +167,7 @@ function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => 
       readiness,
       metrics: observer,
       replica,
-      coverage: () => ({
-        routesHash: table.hash,
-        rules: table.rules.map(({ key }) => ({ key, requests: used.get(key) ?? 0 }))
-      }),
+      coverage: () => live.usage.report(live.current()),
       appProbes: settings.APP_PROBES,
       log
     })
@@ -172,19 +176,12 @@ function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => 
 
 async function openProxy(
   stack: AsyncDisposableStack,
-  { settings, table, version, parts, readiness, connections, observer, log, used }: Opening,
+  { settings, live, version, parts, readiness, connections, observer, log }: Opening,
   stores: Stores
 ): Promise<ProxyServer> {
-  const routes = () => table
+  const { current: routes, upstreams, usage } = live
   const { store, users, nonces, lastUsed, audit, revocation } = stores
   const { tokens, clock, barrier } = revocation
-  const upstreams = openUpstreams({
-    defaultUrl: parts.upstreamUrl,
-    entries: table.upstreams.values(),
-    keepAliveMs: settings.UPSTREAM_KEEPALIVE_MS,
-    connectTimeoutMs: settings.UPSTREAM_CONNECT_TIMEOUT_MS
-  })
-  stack.defer(() => upstreams.close())
   observer.onRender(() => {
     const { idle, busy } = upstreams.connections()
     observer.gauge('upstream_connections', idle, { state: 'idle' })
@@ -216,10 +213,11 @@ async function openProxy(
     routes,
     upstreams,
     connections,
+    usage,
     trustedProxies: settings.TRUSTED_PROXIES,
     observer,
     log,
-    access: createEnded({ log, used, onBurst: burst => audit.add(burst) }),
+    access: createEnded({ log, onBurst: burst => audit.add(burst) }),
     isDraining: () => readiness.isDraining()
   })
   return stack.use(proxy)

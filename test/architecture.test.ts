@@ -16,7 +16,16 @@ const TABLE: Readonly<Record<string, Allowed>> = {
   core: { folders: [], packages: ['node:crypto', 'node:zlib'] },
   routes: {
     folders: ['core'],
-    packages: ['typebox', 'yaml', 'node:fs', 'node:path', 'node:crypto']
+    packages: [
+      'typebox',
+      'yaml',
+      'node:fs',
+      'node:path',
+      'node:crypto',
+      'node:events',
+      'node:timers',
+      'node:worker_threads'
+    ]
   },
   revocation: { folders: ['core'], packages: ['lru-cache', 'node:os', 'node:crypto'] },
   store: {
@@ -86,10 +95,15 @@ const TABLE: Readonly<Record<string, Allowed>> = {
     folders: ['stores.ts', 'core', 'embedded', 'tokens', 'dashboard', 'config', 'telemetry'],
     packages: ['node:crypto']
   },
+  'live-routes.ts': {
+    folders: ['core', 'routes', 'revocation', 'proxy', 'config', 'telemetry'],
+    packages: ['node:path']
+  },
   'app.ts': {
     folders: [
       'stores.ts',
       'own.ts',
+      'live-routes.ts',
       'core',
       'routes',
       'revocation',

@@ -42,14 +42,14 @@ async function serve(io: CommandIo): Promise<void> {
   }
   const { table } = routes
   const folder = EMBEDDED_FOLDER
-  const gate = await startGate({ settings, table, version: readVersion(), folder }).catch(explain)
+  const version = readVersion()
+  const gate = await startGate({ settings, routes, ownRoutes, version, folder }).catch(explain)
   const stopped = Promise.withResolvers<void>()
   const stop = () => stopped.resolve(gate.stop())
   io.onSignal('SIGINT', stop)
   io.onSignal('SIGTERM', stop)
   io.onSignal('SIGUSR2', () => gate.drain())
-  // Without a listener it would end the process.
-  io.onSignal('SIGHUP', () => undefined)
+  io.onSignal('SIGHUP', () => gate.reloadRoutes())
   const patience = setTimeout(() => io.err(STILL_WAITING), PATIENCE_MS)
   gate.ready.then(
     () => {
@@ -88,6 +88,7 @@ async function printBanner(io: CommandIo, { gate, settings, table, gaps }: Start
     '',
     `Tollgate ${readVersion()} on ${gateUrl}, health and metrics on ${urlOf(settings.ADMIN_HOST, adminPort)}`,
     `Routes        ${settings.ROUTES_FILE}: ${table.rules.length} rules${reported(table)}`,
+    ...reportLines(table),
     ...(settings.DASHBOARD === 'on' ? [`Token page    ${gateUrl}${PAGE_PATH}`] : []),
     ...partLines(gaps.missing, {
       folder: EMBEDDED_FOLDER,
@@ -110,6 +111,19 @@ function reported({ rules }: RouteTable): string {
   const count = rules.filter(({ mode }) => mode === 'report').length
   return count === 0 ? '' : `, ${count} in report mode: their refusals are only recorded`
 }
+
+const MOST_NAMED = 5
+
+/** Which rules let everybody through, so that nobody forgets them. */
+function reportLines({ rules, mode }: RouteTable): readonly string[] {
+  if (mode === 'report') return ['Report mode   the whole file: also requests without a rule']
+  const keys = rules.filter(rule => rule.mode === 'report').map(({ key }) => key)
+  const more = keys.length - MOST_NAMED
+  const named = keys.slice(0, MOST_NAMED).map((key, i) => `${REPORT_HEADS[i === 0 ? 0 : 1]}${key}`)
+  return more > 0 ? [...named, `${REPORT_HEADS[1]}and ${more} more`] : named
+}
+
+const REPORT_HEADS = ['Report mode   ', '              '] as const
 
 interface Trial {
   readonly settings: Settings

@@ -23,32 +23,53 @@ export interface RouteTableParts {
   readonly hash: string
 }
 
+/** A table that grows, so that a large one can be made a part at a time. */
+export interface RouteTableBuilder {
+  /** In the order of the file. Throws TypeError where a key does not parse. */
+  add(rules: readonly Rule[]): void
+  /** The last call. */
+  finish(): RouteTable
+}
+
 /** Throws TypeError where a key does not parse; the route file's own keys are checked before. */
-export function createRouteTable(parts: RouteTableParts): RouteTable {
-  const { rules, ownRoutes, scopes, upstreams, mode, options, timeoutMs, hash } = parts
+export function createRouteTable({ rules, ...parts }: RouteTableParts): RouteTable {
+  const builder = startRouteTable(parts)
+  builder.add(rules)
+  return builder.finish()
+}
+
+export function startRouteTable(parts: Omit<RouteTableParts, 'rules'>): RouteTableBuilder {
+  const { ownRoutes, scopes, upstreams, mode, options, timeoutMs, hash } = parts
+  const rules: Rule[] = []
   const root = createNode()
   const roots = [root]
   let hasUpperCaseLiteral = false
-  for (const rule of rules) {
-    const { segments } = parseOrThrow(rule.key)
-    insertRule(root, rule, segments)
-    hasUpperCaseLiteral ||= segments.some(hasUpperCase)
-  }
   for (const route of ownRoutes) insertOwnRoute(root, route)
   for (const prefix of reservedPrefixes(ownRoutes)) {
     reach(root, prefix.map(toLiteral)).fallback = RESERVED_LEAF
   }
   const closures = new Map([...scopes.keys()].map(name => [name, impliedBy(name, scopes)]))
   return {
-    match,
-    rules,
-    scopes,
-    upstreams,
-    mode,
-    timeoutMs,
-    hash,
-    hasPage: ownRoutes.some(({ name }) => name === 'page.document'),
-    effectiveScopes: granted => effectiveScopes(granted, closures)
+    add(more) {
+      for (const rule of more) {
+        const { segments } = parseOrThrow(rule.key)
+        insertRule(root, rule, segments)
+        hasUpperCaseLiteral ||= segments.some(hasUpperCase)
+        rules.push(rule)
+      }
+    },
+    finish: () => ({
+      match,
+      rules,
+      scopes,
+      upstreams,
+      mode,
+      options,
+      timeoutMs,
+      hash,
+      hasPage: ownRoutes.some(({ name }) => name === 'page.document'),
+      effectiveScopes: granted => effectiveScopes(granted, closures)
+    })
   }
 
   function match(method: string, target: Target): Match {

@@ -90,6 +90,8 @@ export interface RouteTable {
   readonly scopes: ReadonlyMap<string, ScopeEntry>
   readonly upstreams: ReadonlyMap<string, UpstreamEntry>
   readonly mode: Mode
+  /** What becomes of OPTIONS requests that no rule names. */
+  readonly options: 'deny' | 'upstream'
   readonly timeoutMs: number
   /** The gate serves its page for people. */
   readonly hasPage: boolean

@@ -16,6 +16,7 @@ import type { Forward } from './forward.ts'
 import { isTunnel } from './outgoing.ts'
 import type { Answers } from './problem.ts'
 import { shapeOf } from './shape.ts'
+import type { Usage } from './usage.ts'
 
 export interface AdmitDeps extends ExchangeDeps {
   readonly gate: Gate
@@ -23,6 +24,7 @@ export interface AdmitDeps extends ExchangeDeps {
   readonly routes: () => RouteTable
   readonly answers: Answers
   readonly forward: Forward
+  readonly usage: Usage
   readonly observer: Observer
   readonly log: Log
 }
@@ -80,7 +82,8 @@ function carryOut(
   const { answers, observer } = deps
   switch (decision.kind) {
     case 'denial':
-      if (!decision.rule) noteRoute(exchange, deps)
+      if (decision.rule) deps.usage.ruled(decision.rule)
+      else noteRoute(exchange, deps)
       answers.deny(exchange, decision)
       observer.count('decisions_total', { auth: authOf(exchange), result: 'deny' })
       return undefined
@@ -90,6 +93,7 @@ function carryOut(
       return answerOwn(exchange, decision, deps)
     case 'permit':
       exchange.permitted(decision)
+      noteUse(decision, deps)
       observer.count('decisions_total', { auth: authOf(exchange), result: 'allow' })
       noteWaived(exchange, decision, deps)
       if (isTunnel(decision) && !exchange.isDetached) {
@@ -142,23 +146,38 @@ async function answerOwn(
   return undefined
 }
 
+function noteUse({ rule, principal, table }: Permit, { usage }: AdmitDeps): void {
+  if (!rule) return
+  usage.ruled(rule)
+  if (principal.kind === 'cli-token') usage.permitted(principal.token, rule, table)
+}
+
 /** For the line of a request that ended without a word about its rule. */
-function noteRoute({ request, rawTarget, stage }: Exchange, { routes }: AdmitDeps): void {
+function noteRoute({ request, rawTarget, stage }: Exchange, { routes, usage }: AdmitDeps): void {
   const target = readTarget(rawTarget)
   if ('kind' in target) return
-  const match = routes().match(request.method ?? '', target)
-  if (match.kind === 'rule') stage.route = match.rule.key
-  else if (match.kind === 'own') stage.route = 'own'
-  else stage.shape = shapeOf(target.segments, routes())
+  const table = routes()
+  const { method = '' } = request
+  const match = table.match(method, target)
+  if (match.kind === 'rule') {
+    stage.route = match.rule.key
+    usage.ruled(match.rule)
+  } else if (match.kind === 'own') stage.route = 'own'
+  else stage.shape = shapeOf(target.segments, table)
+  if (match.kind === 'none') usage.unmatched(method, target, table)
 }
 
 /** What report mode lets through is told, so that it can be mended before it is enforced. */
-function noteWaived(exchange: Exchange, permit: Permit, { observer, log }: AdmitDeps): void {
-  const { wouldDeny, principal, table } = permit
+function noteWaived(exchange: Exchange, permit: Permit, deps: AdmitDeps): void {
+  const { observer, log, usage } = deps
+  const { wouldDeny, principal, table, head, target } = permit
   if (!wouldDeny) return
   const route = permit.rule?.key ?? 'none'
   observer.count('would_deny_total', { route, code: wouldDeny.code })
-  if (!permit.rule) exchange.stage.shape = shapeOf(permit.target.segments, table)
+  if (!permit.rule) {
+    exchange.stage.shape = shapeOf(target.segments, table)
+    usage.unmatched(head.method, target, table)
+  }
   const { requiredScopes, tokenScopes } = wouldDeny.body
   log.info('would deny', {
     route,

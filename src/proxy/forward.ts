@@ -70,7 +70,7 @@ class Sending implements ConnectionAware, Flow {
     this.#exchange = exchange
     this.#permit = permit
     this.#deps = deps
-    this.#upstream = deps.upstreams.get(permit.rule?.upstream ?? 'default')
+    this.#upstream = deps.upstreams.get(permit.rule?.upstream ?? 'default', permit.table)
     this.#relay = new Relay(exchange, permit, deps)
   }
 
@@ -80,10 +80,10 @@ class Sending implements ConnectionAware, Flow {
       this.#relay.release()
       this.#deps.connections.leave(this)
     })
-    this.#dispatch(this.#upstream.pool)
+    this.#dispatch()
   }
 
-  #dispatch(dispatcher: Dispatcher): void {
+  #dispatch(how: 'dispatch' | 'dispatchAfresh' = 'dispatch'): void {
     this.#hasStarted = false
     this.#isReused = false
     this.connection = undefined
@@ -91,7 +91,7 @@ class Sending implements ConnectionAware, Flow {
     this.#body = undefined
     const options = outgoing(this.#exchange, this.#permit, this.#bodyToSend())
     try {
-      dispatcher.dispatch(options, this)
+      this.#upstream[how](options, this)
     } catch (thrown) {
       this.#answer(thrown)
     }
@@ -196,7 +196,7 @@ class Sending implements ConnectionAware, Flow {
       else if (decision.kind === 'permit') {
         this.#permit = decision
         this.#relay.renew(decision)
-        this.#dispatch(this.#upstream.pool)
+        this.#dispatch()
       } else throw new Error('a permit became a call of our own')
     } catch (thrown) {
       this.#answer(thrown)
@@ -213,15 +213,8 @@ class Sending implements ConnectionAware, Flow {
     this.#hasRetried = true
     this.#exchange.stage.retried = true
     this.#deps.observer.count('upstream_retries_total')
-    if (isRefused(error)) setTimeout(() => this.#dispatchAfresh(), REFUSED_PAUSE_MS)
-    else this.#dispatchAfresh()
-  }
-
-  #dispatchAfresh(): void {
-    const fresh = this.#upstream.fresh()
-    this.#dispatch(fresh)
-    // Closes once the request on it has ended.
-    void fresh.close()
+    if (isRefused(error)) setTimeout(() => this.#dispatch('dispatchAfresh'), REFUSED_PAUSE_MS)
+    else this.#dispatch('dispatchAfresh')
   }
 
   /** The client is gone: so is the reason for the request. */

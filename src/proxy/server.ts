@@ -29,6 +29,7 @@ import { inTurn, isIdle } from './turns.ts'
 import { endConnection, refuseUnparsed } from './unparsed.ts'
 import { wantsTunnel } from './tunnel.ts'
 import type { Upstreams } from './upstreams.ts'
+import type { Usage } from './usage.ts'
 
 export interface ProxyServerOptions {
   readonly host: string
@@ -39,6 +40,7 @@ export interface ProxyServerOptions {
   readonly routes: () => RouteTable
   readonly upstreams: Upstreams
   readonly connections: Connections
+  readonly usage: Usage
   readonly trustedProxies: readonly string[]
   readonly observer: Observer
   readonly log: Log

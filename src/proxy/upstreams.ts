@@ -1,24 +1,35 @@
 /**
  * The upstreams, each with its own pool of connections: certificates verified, unix sockets, bounded
- * waits, no redirects, no retries, and one request at a time on a connection.
+ * waits, no redirects, no retries, and one request at a time on a connection. They follow the route
+ * file; a request that was decided by an earlier one still finds the upstream it was meant for.
  *
  * A client's Host header is passed on as it came, so it must not choose the name under which a
  * certificate is verified: undici would take it for that. Our connector knows one name only.
  */
 import { readFileSync } from 'node:fs'
 import { buildConnector, Client, type Dispatcher, Pool } from 'undici'
-import type { UpstreamEntry } from '../core/rule.ts'
+import type { RouteTable, UpstreamEntry } from '../core/rule.ts'
+
+type Dispatch = (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => void
 
 export interface Upstream {
   readonly name: string
-  readonly pool: Dispatcher
-  /** A dispatcher of one new connection, for a request that met a dead one; to be closed. */
-  fresh(): Dispatcher
+  /** Throws what undici throws. */
+  readonly dispatch: Dispatch
+  /** On a new connection of its own, for a request that met a dead one. */
+  readonly dispatchAfresh: Dispatch
 }
 
+type Named = Pick<RouteTable, 'upstreams'>
+
 export interface Upstreams {
-  /** Throws where the name is not known: names are checked when a route file is loaded. */
-  get(name: string): Upstream
+  /** What a rule of this table means by the name. Throws where the table was never adopted. */
+  get(name: string, table: Named): Upstream
+  /**
+   * Opens what is new in this table, and closes what it does not name once that is idle. Throws
+   * where a file of certificates cannot be read; then nothing has changed.
+   */
+  adopt(table: Named): void
   /** Of all upstreams together. */
   connections(): { readonly idle: number; readonly busy: number }
   close(): Promise<void>
@@ -27,7 +38,6 @@ export interface Upstreams {
 export interface UpstreamsOptions {
   /** Of the upstream named `default`: `http://host:port`, `https://host:port`, `unix:/path`. */
   readonly defaultUrl: string
-  readonly entries: Iterable<UpstreamEntry>
   /** How long an idle connection is kept, in ms; 0: not at all. */
   readonly keepAliveMs: number
   /** TLS included, in ms. */
@@ -80,37 +90,49 @@ const MAX_HEAD_BYTES = 16_384
 /** The upstream's own hint is shortened by this, in ms: the way of a request takes time. */
 const HINT_MARGIN_MS = 1000
 
+/** Only `default` is there until a table is adopted. */
 export function openUpstreams(options: UpstreamsOptions): Upstreams {
-  const byName = new Map<string, OpenUpstream>()
-  const open = (name: string, url: string, tls: TlsOptions) =>
-    byName.set(name, openUpstream(name, url, tls, options))
-  open('default', options.defaultUrl, {})
-  for (const { name, url, caFile, serverName } of options.entries) {
-    open(name, url, {
-      ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
-      ...(serverName === undefined ? {} : { servername: serverName })
-    })
-  }
+  const main = openUpstream('default', options.defaultUrl, {}, options)
+  /** Those of the table in force, by all that makes their connections. */
+  let open = new Map<string, OpenUpstream>()
+  const meant = new WeakMap<UpstreamEntry, Upstream>()
+  const retiring = new Set<OpenUpstream>()
   return {
-    get(name) {
-      const upstream = byName.get(name)
+    get(name, table) {
+      if (name === 'default') return main
+      const entry = table.upstreams.get(name)
+      const upstream = entry && meant.get(entry)
       if (!upstream) throw new Error(`no upstream is named ${name}`)
       return upstream
     },
+    adopt({ upstreams }) {
+      const wanted = Array.from(upstreams.values(), entry => ({ entry, tls: readTls(entry) }))
+      const next = new Map<string, OpenUpstream>()
+      for (const { entry, tls } of wanted) {
+        const { name, url } = entry
+        const key = JSON.stringify([name, url, tls])
+        const upstream = open.get(key) ?? openUpstream(name, url, tls, options)
+        next.set(key, upstream)
+        meant.set(entry, upstream)
+      }
+      for (const [key, upstream] of open) if (!next.has(key)) retire(upstream)
+      open = next
+    },
     connections() {
-      const all = [...byName.values()].map(({ pool }) => pool.stats)
+      const all = [main, ...open.values(), ...retiring].map(upstream => upstream.stats())
       const idle = all.reduce((sum, { free }) => sum + free, 0)
       return { idle, busy: all.reduce((sum, { connected }) => sum + connected, 0) - idle }
     },
     close: async () => {
-      await Promise.all([...byName.values()].map(upstream => upstream.close()))
+      const all = [main, ...open.values(), ...retiring]
+      await Promise.all(all.map(upstream => upstream.destroy()))
     }
   }
-}
 
-interface OpenUpstream extends Upstream {
-  readonly pool: Pool
-  close(): Promise<void>
+  function retire(upstream: OpenUpstream): void {
+    retiring.add(upstream)
+    void upstream.retire().finally(() => retiring.delete(upstream))
+  }
 }
 
 interface TlsOptions {
@@ -118,7 +140,26 @@ interface TlsOptions {
   readonly servername?: string
 }
 
-function openUpstream(name: string, url: string, tls: TlsOptions, options: UpstreamsOptions) {
+function readTls({ caFile, serverName }: UpstreamEntry): TlsOptions {
+  return {
+    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    ...(serverName === undefined ? {} : { servername: serverName })
+  }
+}
+
+interface OpenUpstream extends Upstream {
+  stats(): Pool['stats']
+  /** Resolves when its running requests have ended; later ones get a connection each. */
+  retire(): Promise<void>
+  destroy(): Promise<void>
+}
+
+function openUpstream(
+  name: string,
+  url: string,
+  tls: TlsOptions,
+  options: UpstreamsOptions
+): OpenUpstream {
   const isSocket = url.startsWith('unix:')
   const origin = isSocket ? 'http://localhost' : url
   const connect = createConnector(isSocket ? url.slice('unix:'.length) : undefined, tls, options)
@@ -134,11 +175,26 @@ function openUpstream(name: string, url: string, tls: TlsOptions, options: Upstr
     keepAliveMaxTimeout: Math.max(1, options.keepAliveMs)
   }
   const pool = new Pool(origin, { ...shared, factory: at => new UpstreamClient(at, shared) })
+  let isRetired = false
+  const dispatchAfresh: Dispatch = (request, handler) => {
+    const fresh = new Client(origin, { ...shared, pipelining: 0 })
+    fresh.dispatch(request, handler)
+    // Closes once the request on it has ended.
+    void fresh.close()
+  }
   return {
     name,
-    pool,
-    fresh: () => new Client(origin, { ...shared, pipelining: 0 }),
-    close: () => pool.destroy()
+    dispatch(request, handler) {
+      if (isRetired) dispatchAfresh(request, handler)
+      else pool.dispatch(request, handler)
+    },
+    dispatchAfresh,
+    stats: () => pool.stats,
+    retire() {
+      isRetired = true
+      return pool.close()
+    },
+    destroy: () => pool.destroy()
   }
 }
 

@@ -24,8 +24,9 @@ export async function checkRoutes(
   const results = await runTests(loaded.table, loaded.tests)
   const failures = await findFailures(loaded.table, results)
   if (failures.length === 0) return loaded
-  const { files, rules, hash } = loaded
-  return { findings: sortFindings([...loaded.findings, ...failures], files), files, rules, hash }
+  const { files, rules, hash, seen } = loaded
+  const findings = sortFindings([...loaded.findings, ...failures], files)
+  return { findings, files, rules, hash, seen }
 }
 
 /** One finding a failing test, with the explanation of what happened. */

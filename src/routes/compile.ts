@@ -17,7 +17,7 @@ import { lintModes, lintRules, lintScopes } from './lints.ts'
 import { findCaseTwins, findOverlaps } from './overlap.ts'
 import { createRuleTrie, type ReadRule, type RuleTrie } from './rule-trie.ts'
 import { readRules } from './rules.ts'
-import { readSources, type Sources } from './sources.ts'
+import { readSources, type Seen, type Sources } from './sources.ts'
 import { readTests, type RouteTest } from './tests.ts'
 import { readScopes, readUpstreams } from './vocabulary.ts'
 
@@ -34,6 +34,7 @@ export interface RefusedRoutes {
   /** Those that have nothing wrong in themselves. */
   readonly rules: readonly Rule[]
   readonly hash: string
+  readonly seen: Seen
 }
 
 export interface LoadedRoutes extends RefusedRoutes {
@@ -69,7 +70,7 @@ export function compileRoutes(
   const trie = createRuleTrie(reads, ownRoutes)
   denyCaseTwins(reads, trie, report)
   const hasOverlap = denyOverlaps(trie, report)
-  const { hash } = sources
+  const { hash, seen } = sources
   const files = sources.files.map(({ file }) => file)
   const table = createRouteTable({
     rules,
@@ -83,7 +84,7 @@ export function compileRoutes(
   })
   findings.push(...lintScopes(document, table), ...lintModes(rules, document))
   if (!hasOverlap) findings.push(...lintRules(reads, trie, table))
-  const refused = { findings: sortFindings(findings, files), files, rules, hash }
+  const refused = { findings: sortFindings(findings, files), files, rules, hash, seen }
   return hasError(findings) ? refused : { ...refused, table, tests }
 }
 

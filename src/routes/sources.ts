@@ -2,7 +2,7 @@
  * The route file and its includes, read and parsed. Includes lie in the file's own directory; a
  * fragment includes nothing.
  */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Value } from 'typebox/value'
@@ -23,33 +23,51 @@ export interface Sources {
   readonly files: readonly Source[]
   /** SHA-256 of all bytes in this order: for a file without includes, what `sha256sum` prints. */
   readonly hash: string
+  readonly seen: Seen
+}
+
+/** What was found at each path that was to be read: SHA-256 of its bytes, or why it cannot be read. */
+export type Seen = ReadonlyMap<string, string>
+
+/** Looks at these paths as `readSources` would find them now; never rejects. */
+export async function look(paths: Iterable<string>): Promise<Seen> {
+  const found = Array.from(paths, async path => [path, describe(await readBytes(path))] as const)
+  return new Map(await Promise.all(found))
 }
 
 const LIMIT_BYTES = 4 * 1024 * 1024
 
 /** Reports what cannot be read; never rejects. */
 export async function readSources(path: string, report: Report): Promise<Sources> {
-  const hash = createHash('sha256')
+  const all = createHash('sha256')
+  const seen = new Map<string, string>()
   const main = await readSource(path, { file: path, line: 1, col: 1 })
   const files = main ? [main] : []
   for (const { name, place } of main?.root ? includesOf(main.root) : []) {
     const fragment = await readSource(join(dirname(path), name), place)
     if (fragment) files.push(fragment)
   }
-  return { files, hash: hash.digest('hex') }
+  return { files, hash: all.digest('hex'), seen }
 
   async function readSource(file: string, place: Place): Promise<Source | undefined> {
     const bytes = await readBytes(file)
+    seen.set(file, describe(bytes))
     if (!(bytes instanceof Uint8Array)) {
       report('include', place, `${file} cannot be read: ${bytes.problem}`)
       return undefined
     }
-    hash.update(bytes)
+    all.update(bytes)
     return { file, root: parseBytes(bytes, file, report) }
   }
 }
 
-async function readBytes(file: string): Promise<Uint8Array | { readonly problem: string }> {
+type Bytes = Uint8Array | { readonly problem: string }
+
+function describe(bytes: Bytes): string {
+  return bytes instanceof Uint8Array ? hash('sha256', bytes, 'hex') : bytes.problem
+}
+
+async function readBytes(file: string): Promise<Bytes> {
   try {
     return await readFile(file)
   } catch (error) {

@@ -26,7 +26,8 @@ export function openTelemetry(options: TelemetryOptions): Telemetry {
   return { observer, log: createLog({ level, accessLog, onDropped }) }
 }
 
-function reportRoutes(metrics: Metrics, { rules, hash }: RouteTable): void {
+/** Another table is in force. How often that went well is counted by who puts it there. */
+export function reportRoutes(metrics: Metrics, { rules, hash }: RouteTable): void {
   metrics.setRoutes(rules.map(({ key }) => key))
   metrics.gauge('routes_info', 1, { hash })
   metrics.gauge('routes_last_reload_success', 1)

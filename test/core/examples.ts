@@ -49,6 +49,7 @@ export function tableWith(implied: Readonly<Record<string, readonly string[]>> =
     scopes: new Map(),
     upstreams: new Map(),
     mode: 'enforce',
+    options: 'deny',
     timeoutMs: 30_000,
     hash: '0'.repeat(64),
     hasPage: false,

@@ -85,6 +85,7 @@ function world(spoiled: Partial<World> = {}) {
     ),
     upstreams: new Map(),
     mode: made.mode,
+    options: 'deny',
     timeoutMs: 30_000,
     hash: '0'.repeat(64),
     hasPage: false,

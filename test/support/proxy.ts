@@ -11,6 +11,7 @@ import { createEmbeddedNonces } from '../../src/embedded/nonces.ts'
 import { type Connections, createConnections, type Flow } from '../../src/proxy/connections.ts'
 import { createProxyServer } from '../../src/proxy/server.ts'
 import { openUpstreams } from '../../src/proxy/upstreams.ts'
+import { createUsage, type Usage } from '../../src/proxy/usage.ts'
 import type { AccessLine } from '../../src/telemetry/access.ts'
 import { loadText } from './routes.ts'
 import { type RecordingUpstream, startUpstream, type UpstreamOptions } from './upstream.ts'
@@ -28,6 +29,7 @@ export interface TestProxy extends AsyncDisposable {
   readonly lines: readonly AccessLine[]
   readonly counts: ReadonlyMap<string, number>
   readonly logged: readonly (readonly [string, LogFields | undefined])[]
+  readonly usage: Usage
   /** A row as the database would hold it; of a new token, or of this one. */
   addToken(row?: Partial<TokenRow>, text?: string): TestToken
   /** As if the database had changed it: cached rows are dropped, streams are told. */
@@ -119,10 +121,11 @@ export async function startProxy(
   }
   const upstreams = openUpstreams({
     defaultUrl: start.upstreamUrl ?? upstream.url,
-    entries: table.upstreams.values(),
     keepAliveMs: start.keepAliveMs ?? 4000,
     connectTimeoutMs: 2000
   })
+  upstreams.adopt(table)
+  const usage = createUsage({ nowMs: Date.now })
   const server = await createProxyServer({
     host: '127.0.0.1',
     port: 0,
@@ -131,6 +134,7 @@ export async function startProxy(
     routes,
     upstreams,
     connections,
+    usage,
     trustedProxies: start.trustedProxies ?? [],
     observer,
     log,
@@ -152,6 +156,7 @@ export async function startProxy(
     lines,
     counts,
     logged,
+    usage,
     addToken(row = {}, text = makeToken(n => crypto.getRandomValues(new Uint8Array(n)))) {
       const digest = digestToken(text)
       const id = crypto.randomUUID()

@@ -16,7 +16,9 @@ export function compileText(...texts: readonly string[]): LoadedRoutes | Refused
     })
     return { file, root }
   })
-  return compileRoutes({ files, hash: '0'.repeat(64) }, findings, { ownRoutes: OWN_ROUTES })
+  return compileRoutes({ files, hash: '0'.repeat(64), seen: new Map() }, findings, {
+    ownRoutes: OWN_ROUTES
+  })
 }
 
 /** Compiles or throws what is wrong. */

@@ -33,6 +33,7 @@ export function scopeTable(scopes: Readonly<Record<string, 'default' | 'other'>>
     scopes: new Map(entries),
     upstreams: new Map(),
     mode: 'enforce',
+    options: 'deny',
     timeoutMs: 30_000,
     hash: '0'.repeat(64),
     hasPage: false,
