@@ -16,7 +16,26 @@ const TOKEN_ROUTES: readonly OwnRoute[] = [
 export const PAGE_PATH = '/settings/api-tokens'
 
 /** What the page loads from below its own path, by file name. */
-export const PAGE_ASSETS = ['page.js', 'allowed-rules.js', 'page.css'] as const
+export const PAGE_ASSETS = [
+  'page.js',
+  'allowed-rules.js',
+  'changes.js',
+  'create.js',
+  'dom.js',
+  'form-errors.js',
+  'gate.js',
+  'link.js',
+  'list.js',
+  'preview.js',
+  'repositories.js',
+  'repository-list.js',
+  'row.js',
+  'secret.js',
+  'sign-in.js',
+  'time.js',
+  'views.js',
+  'page.css'
+] as const
 
 const PAGE_ROUTES: readonly OwnRoute[] = [
   { key: `GET ${PAGE_PATH}`, name: 'page.document', need: 'public' },

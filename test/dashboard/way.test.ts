@@ -1,0 +1,182 @@
+/** The token page in a browser: the whole way, by mouse and by keyboard, and each way to sign in. */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { call, userJwt } from '../support/gate.ts'
+import { EMAIL, openStage, pageTest, signIn, signInAs, type Visit } from './support/stage.ts'
+
+const run = promisify(execFile)
+const stage = await openStage(t)
+
+/** Runs a line as it is shown; gives the status. */
+async function paste(line: string): Promise<string> {
+  const { stdout } = await run('bash', ['-c', line.replace('curl -i', 'curl -sS -i')])
+  return /^HTTP\/1\.1 (\d+)/.exec(stdout)?.[1] ?? stdout
+}
+
+async function use(url: string, token: string, path = '/api/scans/dashboard'): Promise<number> {
+  return (await call(url + path, { bearer: token })).status
+}
+
+/** From another page: this one's policy forbids reading it. */
+async function readClipboard({ context }: Visit, url: string): Promise<string> {
+  const other = await context.newPage()
+  await other.goto(`${url}/no-such-path`)
+  const text = await other.evaluate<string>('navigator.clipboard.readText()')
+  await other.close()
+  return text
+}
+
+async function readSecret({ page }: Visit): Promise<string> {
+  await page.getByRole('heading', { name: /^Copy your token now/ }).waitFor()
+  return page.getByLabel('Token', { exact: true }).inputValue()
+}
+
+pageTest(
+  t,
+  stage,
+  'from signing in to a receipt, and the token does what was said',
+  async (t, stage, visit) => {
+    const { gate } = stage
+    const seen = await visit({ permissions: ['clipboard-read', 'clipboard-write'] })
+    const { page, button, field, text } = seen
+    await signIn(seen)
+    await button('Create token').click()
+    await field('Name').fill('Nightly')
+    await button('None').click()
+    await field(/^Read scans/).check()
+    await field(/^Run scans/).check()
+    await field(/^Only selected/).check()
+    await page.getByRole('combobox', { name: 'Add a repository' }).fill('network')
+    await page.getByRole('option', { name: 'acme/network' }).click()
+    await button('Create token').click()
+
+    const first = await readSecret(seen)
+    t.match(first, /^ci_\w{36}$/)
+    t.equal(page.url(), `${gate.url}/settings/api-tokens`, 'nothing of it in the address')
+    await button('Copy').first().click()
+    await text('Copied.').waitFor()
+    t.equal(await readClipboard(seen, gate.url), first)
+    const line = (await page.locator('#try').textContent()) ?? ''
+    t.match(line, first)
+    t.equal(await paste(line), '200', 'the shown curl')
+    const trigger = '/api/scans/trigger/'
+    const post = (id: string) =>
+      call(gate.url + trigger + id, { method: 'POST', bearer: first }).then(({ status }) => status)
+    t.equal(await post('network-core'), 200)
+    t.equal(await post('shop-production'), 403, 'another repository')
+    t.equal(await use(gate.url, first, '/api/drifts'), 403, 'another scope')
+    t.notMatch((await page.locator('#workflow').textContent()) ?? '', first)
+    await button('Done').click()
+    t.equal(await seen.focused('Nightly'), 'Nightly', 'the focus is on the new row')
+    t.notMatch(await page.content(), first, 'the secret is gone from the page')
+
+    await button('Rotate Nightly').click()
+    await field('The old token ends').selectOption('In 1 hour')
+    await button('Rotate').click()
+    const second = await readSecret(seen)
+    await text(/The old token works until/).waitFor()
+    t.not(second, first)
+    t.same([await use(gate.url, first), await use(gate.url, second)], [200, 200])
+    await button('Copy').first().click()
+    await button('Done').click()
+
+    await button('Rotate Nightly').first().click()
+    await field('The old token ends').selectOption('Now')
+    await button('Rotate').click()
+    const third = await readSecret(seen)
+    t.same([await use(gate.url, second), await use(gate.url, third)], [401, 200])
+    await button('Done').click()
+    await text('You have not copied the token').waitFor()
+    await button('Go back').click()
+    t.equal(await readSecret(seen), third, 'asked first')
+    await button('Done').click()
+    await button('Leave without it').click()
+
+    await button('Revoke Nightly').first().click()
+    t.equal(await seen.focused('revoke-cancel'), 'revoke-cancel')
+    const dialog = page.getByRole('dialog')
+    const typed = field('Type the token’s name to go on')
+    if (await typed.isVisible()) {
+      t.ok(await button('Revoke').isDisabled())
+      await typed.fill('Nightly')
+    }
+    const answered = page.waitForResponse(response => response.request().method() === 'DELETE')
+    await button('Revoke').click()
+    const answer = await answered
+    const { barrier } = await answer.json()
+    const receipt = page.getByRole('region', { name: 'Receipts' })
+    await receipt.getByText(/^Nightly \(ci_/).waitFor()
+    t.same(barrier.replicas, 1)
+    t.match(
+      (await receipt.textContent()) ?? '',
+      `Revoked. ${barrier.acknowledged} of 1 replica confirmed in ${barrier.waitedMs} ms. No replica accepts this token any more.`
+    )
+    t.match(
+      (await receipt.textContent()) ?? '',
+      answer.request().headers()['x-request-id'] ?? 'none'
+    )
+    await dialog.waitFor({ state: 'hidden' })
+    t.equal(await use(gate.url, third), 401)
+    await receipt.getByRole('button', { name: 'Dismiss' }).click()
+    t.equal(await receipt.textContent(), '')
+  }
+)
+
+pageTest(t, stage, 'each answer of a login has its words', async (t, stage, visit) => {
+  const seen = await visit()
+  const { field, button, page, text } = seen
+  const { answers } = stage
+  const good = answers.get('POST /api/auth/login')
+  const rows = [
+    [200, { next: 'mfa' }, 'Your account needs another step. Sign in there, then paste your JWT.'],
+    [401, { message: 'Wrong <b>password</b>' }, 'Wrong <b>password</b>'],
+    [401, {}, 'Email or password is wrong.'],
+    [400, { message: 7 }, 'Email or password is wrong.'],
+    [429, { retryAfter: 300 }, 'Too many attempts. Try again in 5 minutes.'],
+    [404, {}, 'Signing in by password is not set up here. Paste a JWT.'],
+    [403, { code: 'ROUTE_DENIED' }, 'Signing in by password is not set up here. Paste a JWT.'],
+    [500, 'oops', 'The service does not answer. Nothing is wrong with your password.'],
+    [
+      200,
+      { token: 'no.jwt.really' },
+      'The gate does not accept this sign-in: it is not valid here, or it has ended.'
+    ]
+  ] as const
+  for (const [status, body, words] of rows) {
+    answers.set('POST /api/auth/login', { status, body })
+    await field('Email').fill(EMAIL)
+    await field('Password').fill('anything')
+    await button('Sign in').click()
+    await text(words).waitFor()
+    t.equal(await seen.focused('Sign in'), 'Sign in', `${status}: ${words}`)
+    await field('Password').fill('another')
+  }
+  await field('Email').fill('')
+  await button('Sign in').click()
+  await text('Enter your email and your password.').waitFor()
+  if (good) answers.set('POST /api/auth/login', good)
+
+  await page.getByText('Paste a JWT', { exact: true }).click()
+  const offer = async (jwt: string) => {
+    await field('JWT').fill(jwt)
+    await button('Continue with this JWT').click()
+  }
+  await offer(`ci_${'a'.repeat(36)}`)
+  await text('This is an API token. Managing tokens needs your own sign-in.').waitFor()
+  await offer('nonsense')
+  await text('This is no JWT. It has three parts with dots between them.').waitFor()
+  await offer(await userJwt({}, 'x'.repeat(32)))
+  await text(/^The gate does not accept this sign-in/).waitFor()
+  await field('JWT').fill('')
+  await field(/^Keep me signed in/).check()
+  await signInAs(seen, {}, false)
+  t.equal(await page.evaluate('sessionStorage.length'), 1)
+  await page.reload()
+  await button('Sign out').waitFor()
+  await button('Sign out').click()
+  await text('You are signed out.').waitFor()
+  t.equal(await page.evaluate('sessionStorage.length'), 0)
+  await page.reload()
+  await button('Sign in').waitFor()
+})
