@@ -36,6 +36,10 @@ const FAMILIES: readonly Family[] = [
     load: async () => (await import('./explain-request.ts')).registerExplain
   },
   {
+    commands: { diff: 'who may do what by one route file and by another' },
+    load: async () => (await import('./diff.ts')).registerDiff
+  },
+  {
     commands: { tokens: 'create, list and revoke tokens, straight on the database' },
     load: async () => (await import('./tokens.ts')).registerTokens
   },

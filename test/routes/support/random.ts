@@ -41,16 +41,17 @@ const BINDINGS = ['upstream', 'none', 'query.q', '[query.q, upstream]', 'path', 
 
 /** The value of a rule, in the notation of the file. */
 function ruleValue(key: string): fc.Arbitrary<string> {
-  const param = /\{(\w+)(?:\}|:)/.exec(key)?.[1]
+  const params = [...key.matchAll(/\{(\w+)(?:\}|:)/g)].map(found => found[1])
   return fc
     .record({
+      param: fc.constantFrom(...(params.length === 0 ? [undefined] : params)),
       scope: need,
       repo: fc.option(fc.constantFrom(...BINDINGS)),
       signature: fc.constantFrom('', '', ', signature: required'),
       mode: fc.constantFrom('', '', '', ', mode: report'),
       upstream: fc.constantFrom('', '', ', upstream: other')
     })
-    .map(({ scope, repo, signature, mode, upstream }) => {
+    .map(({ param, scope, repo, signature, mode, upstream }) => {
       if (scope === 'deny') return 'deny'
       const isIdle = scope === 'public' || scope === 'jwt'
       const bound =
