@@ -180,3 +180,38 @@ pageTest(t, stage, 'each answer of a login has its words', async (t, stage, visi
   await page.reload()
   await button('Sign in').waitFor()
 })
+
+/** All text of the page, shown or not, and what its fields hold. */
+const HELD = `[
+  document.body.textContent,
+  ...Array.from(document.querySelectorAll('input, textarea'), each => each.value)
+].join()`
+
+pageTest(
+  t,
+  stage,
+  'a token that nobody copied is not left without being asked, and then it is nowhere',
+  async (t, stage, visit) => {
+    const seen = await visit({ query: '/' })
+    const { page, button, field, text } = seen
+    await signIn(seen)
+    await button('Create token').click()
+    await field('Name').fill('Left behind')
+    await button('Create token').click()
+    const token = await readSecret(seen)
+    await page.evaluate(`navigator.clipboard.writeText = () => Promise.reject(new Error('no'))`)
+    await button('Copy').first().click()
+    await text(/^Press (?:Ctrl|⌘)\+?C to copy/).waitFor()
+    for (const leave of ['Done', 'Sign out']) {
+      await button(leave).click()
+      await page.getByRole('heading', { name: 'You have not copied the token' }).waitFor()
+      await button('Go back').click()
+      t.equal(await readSecret(seen), token, `${leave}: it is still there`)
+    }
+    await button('Sign out').click()
+    await button('Leave without it').click()
+    t.equal(await seen.focused('sign-in-title'), 'sign-in-title')
+    t.notMatch(await page.evaluate<string>(HELD), token)
+    t.equal(await use(stage.gate.url, token), 200, 'it works on until somebody revokes it')
+  }
+)

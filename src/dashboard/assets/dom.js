@@ -142,16 +142,18 @@ export function reasonOf({ status, body }) {
   return navigator.onLine ? 'The gate does not answer.' : 'No connection.'
 }
 
+export const COPIED = 'Copied.'
+
 /**
  * Copies, where the browser lets us; else selects, for the keyboard.
  * @param {string} text
  * @param {HTMLElement} shown holds the text
- * @returns {Promise<string>} what to tell
+ * @returns {Promise<string>} what to tell: COPIED, or what is left to do
  */
 export async function copy(text, shown) {
   try {
     await navigator.clipboard.writeText(text)
-    return 'Copied.'
+    return COPIED
   } catch {
     // Not there outside HTTPS and localhost, or not allowed.
     if (shown instanceof HTMLInputElement) shown.select()

@@ -71,5 +71,12 @@ function isEnd(value, nowMs) {
   return /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= 3650
 }
 
-/** @param {string} text */
-const shorten = text => `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`
+/**
+ * What a stranger wrote is named without what cannot be seen, or would turn the line around.
+ * @param {string} text
+ */
+const shorten = text =>
+  `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`.replaceAll(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    '\ufffd'
+  )

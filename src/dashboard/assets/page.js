@@ -10,9 +10,9 @@ import { at, onClick } from './dom.js'
 import { call, readJwt, signInWith } from './gate.js'
 import { focusRow, forgetList, listPath, loadList, startList, takeList, TOKENS } from './list.js'
 import { forgetRepositories } from './repository-list.js'
-import { showSecret, startSecret } from './secret.js'
+import { beforeLeaving, forgetSecret, showSecret, startSecret } from './secret.js'
 import { problemOf, sessionEnds, startSignIn } from './sign-in.js'
-import { clearAddress, show, state } from './views.js'
+import { clearAddress, PAGE, show, state } from './views.js'
 
 const NEW = '#new'
 
@@ -27,7 +27,7 @@ let owner = ''
 async function enter(jwt, isKept) {
   /** @type {[Answer<Catalogue>, Answer<{ tokens: readonly Token[] }>]} */
   const answers = await Promise.all([
-    call(`${location.pathname}/catalogue`, { as: jwt }),
+    call(`${PAGE}/catalogue`, { as: jwt }),
     call(listPath(), { as: jwt })
   ])
   const [catalogue, list] = answers
@@ -61,6 +61,7 @@ function leave() {
   at('who-name').textContent = ''
   state.catalogue = { hash: '', scopes: [], rules: [] }
   state.view = 'sign-in'
+  forgetSecret()
   forgetList()
   forgetRepositories()
 }
@@ -102,4 +103,4 @@ addEventListener('hashchange', () => {
   if (state.view === 'list' && location.hash === NEW) show('create')
   else if (state.view === 'create' && location.hash === '') show('list')
 })
-startSignIn({ enter, leave })
+startSignIn({ enter, leave, beforeLeaving })

@@ -1,31 +1,29 @@
 /** The token's text: in this module and in one field until Done, then nowhere. */
 /** @import { NewToken } from './types.d.ts' */
 import { allowedRules } from './allowed-rules.js'
-import { at, copy, dialog, input, on, onClick, say } from './dom.js'
+import { at, COPIED, copy, dialog, input, on, onClick, say } from './dom.js'
 import { firstCall } from './preview.js'
 import { exactly } from './time.js'
 import { clearAddress, show, state } from './views.js'
 
 const field = input('secret-text')
+const leave = dialog('leave')
 let isCopied = false
+/** What goes on once the token may be lost. */
+let goOn = () => {}
 
 /** @param {(id: string) => void} closed with the token's id */
 export function startSecret(closed) {
-  const leave = dialog('leave')
   const finish = () => {
     const { id = '' } = field.dataset
-    field.value = ''
-    delete field.dataset['id']
-    for (const each of ['try', 'workflow', 'secret-name', 'secret-facts', 'copied']) {
-      at(each).replaceChildren()
-    }
-    removeEventListener('beforeunload', warn)
+    forgetSecret()
     closed(id)
   }
   on(field, 'click', () => field.select())
   onClick('secret-copy', async () => {
-    say('copied', await copy(field.value, field))
-    isCopied = true
+    const said = await copy(field.value, field)
+    say('copied', said)
+    isCopied ||= said === COPIED
   })
   on(field, 'copy', () => {
     isCopied = true
@@ -34,19 +32,37 @@ export function startSecret(closed) {
     if (!(button instanceof HTMLButtonElement)) continue
     const text = at(button.dataset['copy'] ?? '')
     on(button, 'click', async () => {
-      say('copied', await copy(text.textContent ?? '', text))
-      if (text.textContent?.includes(field.value)) isCopied = true
+      const said = await copy(text.textContent ?? '', text)
+      say('copied', said)
+      isCopied ||= said === COPIED && text.textContent.includes(field.value)
     })
   }
-  onClick('secret-done', () => {
-    if (isCopied) finish()
-    else leave.showModal()
-  })
+  onClick('secret-done', () => beforeLeaving(finish))
   onClick('leave-stay', () => leave.close())
   onClick('leave-go', () => {
     leave.close()
-    finish()
+    goOn()
   })
+}
+
+/**
+ * Asks first where a token is shown that nobody has copied.
+ * @param {() => void} go
+ */
+export function beforeLeaving(go) {
+  goOn = go
+  if (field.value === '' || isCopied) go()
+  else leave.showModal()
+}
+
+/** From here on it is nowhere in the page. */
+export function forgetSecret() {
+  field.value = ''
+  delete field.dataset['id']
+  for (const each of ['try', 'workflow', 'secret-name', 'secret-facts', 'copied']) {
+    at(each).replaceChildren()
+  }
+  removeEventListener('beforeunload', warn)
 }
 
 /** @param {BeforeUnloadEvent} event */
@@ -79,8 +95,8 @@ export function showSecret(made, aboutOld = '') {
  */
 function tryIt(path, { token, requireSignature }) {
   return requireSignature
-    ? `CONTROLINFRA_TOKEN=${token} tollgate sign GET ${path} --curl --gate ${location.origin} | bash`
-    : `curl -i -H 'Authorization: Bearer ${token}' ${location.origin}${path}`
+    ? `CONTROLINFRA_TOKEN=${token} tollgate sign GET '${path}' --curl --gate ${location.origin} | bash`
+    : `curl -i -H 'Authorization: Bearer ${token}' '${location.origin}${path}'`
 }
 
 /** @param {import('./allowed-rules.js').Selection} selection */
@@ -97,8 +113,8 @@ function callsOf(selection) {
 function workflow(path, isSigned) {
   const curl = `curl -sS --fail-with-body \\
       -H "Authorization: Bearer $CONTROLINFRA_TOKEN" \\
-      "${location.origin}${path}"`
-  const sign = `tollgate sign GET ${path} --curl --gate ${location.origin} | bash`
+      '${location.origin}${path}'`
+  const sign = `tollgate sign GET '${path}' --curl --gate ${location.origin} | bash`
   return `- name: Call the API
   env:
     CONTROLINFRA_TOKEN: \${{ secrets.CONTROLINFRA_TOKEN }}

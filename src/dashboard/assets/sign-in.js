@@ -2,7 +2,7 @@
 /** @import { Answer } from './types.d.ts' */
 import { at, dialog, get, input, make, on, onClick, onSubmit, say, tell } from './dom.js'
 import { call, isKept, keptJwt, now, onSessionEnd, readJwt, signOut } from './gate.js'
-import { show, state } from './views.js'
+import { PAGE, show, state } from './views.js'
 
 /** @typedef {{ readonly text: string, readonly answer?: Answer<unknown> }} Problem */
 
@@ -19,8 +19,9 @@ let isBusy = false
  * @param {(jwt: string, isKept: boolean) => Promise<Problem | undefined>} wiring.enter
  *   takes a JWT to the gate; nothing: the page is shown as signed in
  * @param {() => void} wiring.leave forgets what the page holds of its user
+ * @param {(go: () => void) => void} wiring.beforeLeaving asks, where something would be lost
  */
-export function startSignIn({ enter, leave }) {
+export function startSignIn({ enter, leave, beforeLeaving }) {
   /**
    * @param {HTMLElement} form
    * @param {() => Promise<string | Problem>} obtain
@@ -58,13 +59,14 @@ export function startSignIn({ enter, leave }) {
     on(demo, 'click', () => attempt(parentElement, askDemo))
   }
 
-  onClick('sign-out', () => {
+  const end = () => {
     signOut()
     leave()
     endsMs = Infinity
     say('session-note')
     askSignIn('You are signed out.')
-  })
+  }
+  onClick('sign-out', () => beforeLeaving(end))
   onClick('sign-in-later', () => over.close())
   onSessionEnd(() => sessionEnded())
   on(over, 'close', () => {
@@ -78,11 +80,10 @@ export function startSignIn({ enter, leave }) {
     if (persisted && !isKept() && state.view !== 'sign-in') sessionEnded()
   })
 
-  const kept = keptJwt()
   at('sign-in').hidden = false
-  if (kept) {
+  if (isKept()) {
     input('keep').checked = true
-    void attempt(at('sign-in-box'), async () => kept)
+    void attempt(at('sign-in-box'), async () => keptJwt())
   }
 }
 
@@ -181,7 +182,7 @@ function readPasted(pasted) {
 
 /** @returns {Promise<string | Problem>} */
 async function askDemo() {
-  const path = `${location.pathname}/demo-session`
+  const path = `${PAGE}/demo-session`
   /** @type {Answer<{ token: string }>} */
   const answer = await call(path, { method: 'POST', as: '' })
   return answer.body.token ?? { text: 'The demo account is not there.', answer }

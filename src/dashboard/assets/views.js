@@ -10,6 +10,9 @@ const TITLES = {
   secret: 'Copy your token now'
 }
 
+/** Without the last slash with which it may have been asked for. */
+export const PAGE = location.pathname.replace(/\/$/, '')
+
 /** @typedef {keyof typeof TITLES} View */
 
 export const state = {
