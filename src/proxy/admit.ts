@@ -25,11 +25,16 @@ export interface AdmitDeps extends ExchangeDeps {
   readonly answers: Answers
   readonly forward: Forward
   readonly usage: Usage
+  /** Sent from the hook, or by the plugin's handler; undefined: by whether a body goes on. */
+  readonly lane?: (() => Lane | undefined) | undefined
   readonly observer: Observer
   readonly log: Log
 }
 
-/** What waits for the plugin's handler to send it: a permit for a request with a body. */
+/** Both end at the one sender; that there are two must make no difference to anybody. */
+export type Lane = 'hook' | 'plugin'
+
+/** What waits for the plugin's handler to send it. */
 export interface Admitted {
   readonly exchange: Exchange
   readonly permit: Permit
@@ -101,9 +106,10 @@ function carryOut(
         answers.deny(exchange, deny('MALFORMED_REQUEST', { reason: 'pipelined-handshake' }))
         return undefined
       }
-      if (hasBody(decision.head)) return admitBody(exchange, decision, deps)
-      deps.forward(exchange, decision)
-      return undefined
+      if (hasBody(decision.head) && dropsBody(decision.head)) {
+        return dropBody(exchange, decision, deps)
+      }
+      return send(exchange, decision, deps)
   }
 }
 
@@ -111,13 +117,20 @@ function authOf({ stage }: Exchange): string {
   return stage.principal.kind
 }
 
-/** GET and HEAD go on without theirs; everything else goes on with it, through the plugin. */
-async function admitBody(exchange: Exchange, permit: Permit, deps: AdmitDeps): Promise<Outcome> {
-  if (!dropsBody(permit.head)) return { exchange, permit }
+/** What has a body goes to the plugin, which hands it over unread. */
+function send(exchange: Exchange, permit: Permit, { lane, forward }: AdmitDeps): Outcome {
+  const { head } = permit
+  const natural = hasBody(head) && !dropsBody(head) ? 'plugin' : 'hook'
+  if ((lane?.() ?? natural) === 'plugin') return { exchange, permit }
+  forward(exchange, permit)
+  return undefined
+}
+
+/** GET and HEAD go on without theirs. */
+async function dropBody(exchange: Exchange, permit: Permit, deps: AdmitDeps): Promise<Outcome> {
   switch (await exchange.body.drop(DROPPED_LIMIT_BYTES)) {
     case 'end':
-      deps.forward(exchange, permit)
-      return undefined
+      return send(exchange, permit, deps)
     case 'too-large':
       deps.answers.deny(exchange, deny('BODY_TOO_LARGE'))
       return undefined

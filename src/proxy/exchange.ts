@@ -44,7 +44,7 @@ export interface Stage {
   aborted: Aborted | undefined
 }
 
-const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
+const REQUEST_ID = /^(?!.*ci_)[A-Za-z0-9._-]{1,128}$/i
 
 export class Exchange {
   readonly request: IncomingMessage
@@ -209,7 +209,7 @@ function isCounted(by: Aborted | undefined): by is 'client' | 'upstream' | 'grac
   return by === 'client' || by === 'upstream' || by === 'grace'
 }
 
-/** The client's own, if it can do no harm in a log or a path; each copy counts. */
+/** The client's own, if it can do no harm in a log or a path, and holds no token; each copy counts. */
 function readRequestId({ rawHeaders }: IncomingMessage): string | undefined {
   const given = valuesOf(rawHeaders, 'x-request-id')
   return given.length === 1 && REQUEST_ID.test(given[0] ?? '') ? given[0] : undefined

@@ -19,7 +19,7 @@ import type { OwnRoutes } from '../core/own-routes.ts'
 import type { Log } from '../core/ports.ts'
 import type { RouteTable } from '../core/rule.ts'
 import type { AccessLine } from '../telemetry/access.ts'
-import { type Admitted, createAdmit } from './admit.ts'
+import { type Admitted, createAdmit, type Lane } from './admit.ts'
 import { createHeldBytes } from './body.ts'
 import { createClientReader } from './client-address.ts'
 import type { Connections } from './connections.ts'
@@ -46,6 +46,8 @@ export interface ProxyServerOptions {
   readonly log: Log
   readonly access: (line: AccessLine) => void
   readonly isDraining: () => boolean
+  /** For tests that hold both lanes to the same rows. */
+  readonly lane?: () => Lane | undefined
 }
 
 export interface ProxyServer extends AsyncDisposable {

@@ -21,7 +21,7 @@ const withLines = (name: string, lines: string, body = 'body'): Row =>
 const CHUNKED = 'Transfer-Encoding: chunked'
 const EMPTY_CHUNKS = '0\r\n\r\n'
 
-t.test('a body has one length, in one notation', async t => {
+t.test('F1, F2, F3, F4: a body has one length, in one notation', async t => {
   const range = await startRange(t)
   const lengths = [
     '+4',
@@ -55,7 +55,7 @@ t.test('a body has one length, in one notation', async t => {
   ])
 })
 
-t.test('chunked is the only transfer coding, written in one way', async t => {
+t.test('F5, F6, F7: chunked is the only transfer coding, written in one way', async t => {
   const range = await startRange(t)
   const codings = [
     'xchunked',
@@ -93,26 +93,29 @@ t.test('chunked is the only transfer coding, written in one way', async t => {
   ])
 })
 
-t.test('a line ends with CR LF, and holds a name, a colon and a clean value', async t => {
-  const range = await startRange(t)
-  await tryRows(t, range, [
-    refused('CVE-2022-32214 Node, everywhere', get('/pub/x').replaceAll('\r\n', '\n')),
-    refused('CVE-2022-35256 Node, in one header', get('/pub/x', 'X-A: b\nX-C: d\r\n')),
-    refused('after the last header', 'GET /pub/x HTTP/1.1\r\nHost: g\r\n\n'),
-    refused('after the request line', 'GET /pub/x HTTP/1.1\nHost: g\r\n\r\n'),
-    refused('a bare CR in a value', get('/pub/x', 'X-A: b\rX-C: d\r\n')),
-    refused('CVE-2023-30589 Node', get('/pub/x', 'X-A: b\r\rX-C: d\r\n')),
-    refused('CVE-2025-23167 Node', 'GET /pub/x HTTP/1.1\r\nHost: g\r\n\rX'),
-    refused('CVE-2023-25725 HAProxy', get('/pub/x', ': b\r\n')),
-    refused('NUL in a value', get('/pub/x', 'X-A: b\0c\r\n')),
-    refused('a line without a colon', get('/pub/x', 'X-A\r\n')),
-    refused('a bracket in a name', get('/pub/x', 'X(A: b\r\n')),
-    refused('a space in a name', get('/pub/x', 'X A: b\r\n')),
-    refused('a byte above ASCII in a name', get('/pub/x', 'X\xe9: b\r\n'))
-  ])
-})
+t.test(
+  'F8, F9, F10: a line ends with CR LF, and holds a name, a colon and a clean value',
+  async t => {
+    const range = await startRange(t)
+    await tryRows(t, range, [
+      refused('CVE-2022-32214 Node, everywhere', get('/pub/x').replaceAll('\r\n', '\n')),
+      refused('CVE-2022-35256 Node, in one header', get('/pub/x', 'X-A: b\nX-C: d\r\n')),
+      refused('after the last header', 'GET /pub/x HTTP/1.1\r\nHost: g\r\n\n'),
+      refused('after the request line', 'GET /pub/x HTTP/1.1\nHost: g\r\n\r\n'),
+      refused('a bare CR in a value', get('/pub/x', 'X-A: b\rX-C: d\r\n')),
+      refused('CVE-2023-30589 Node', get('/pub/x', 'X-A: b\r\rX-C: d\r\n')),
+      refused('CVE-2025-23167 Node', 'GET /pub/x HTTP/1.1\r\nHost: g\r\n\rX'),
+      refused('CVE-2023-25725 HAProxy', get('/pub/x', ': b\r\n')),
+      refused('NUL in a value', get('/pub/x', 'X-A: b\0c\r\n')),
+      refused('a line without a colon', get('/pub/x', 'X-A\r\n')),
+      refused('a bracket in a name', get('/pub/x', 'X(A: b\r\n')),
+      refused('a space in a name', get('/pub/x', 'X A: b\r\n')),
+      refused('a byte above ASCII in a name', get('/pub/x', 'X\xe9: b\r\n'))
+    ])
+  }
+)
 
-t.test('one version, one Host', async t => {
+t.test('F11, F12: one version, one Host', async t => {
   const range = await startRange(t)
   const hosts = [
     '',
@@ -143,30 +146,33 @@ t.test('one version, one Host', async t => {
 
 const chunked = (body: string) => `${POST}${CHUNKED}\r\n\r\n${body}`
 
-t.test('a broken chunk ends the connection, and what it began is never complete', async t => {
-  const range = await startRange(t)
-  const broken = (name: string, body: string): Row => ({
-    name,
-    send: `${chunked(body)}${NEXT}`,
-    status: [400, 413, undefined],
-    saw: 'none complete'
-  })
-  await tryRows(t, range, [
-    ...['0x3', '-1', '3 ', ' 3', 'g', '', '1'.repeat(17)].map(size =>
-      broken(`a size of ${JSON.stringify(size)}`, `${size}\r\nabc\r\n0\r\n\r\n`)
-    ),
-    broken('CVE-2015-3183 httpd', '3\nabc\r\n0\r\n\r\n'),
-    broken('a size line with a bare CR', '3\rabc\r\n0\r\n\r\n'),
-    broken('data without its end', '3\r\nabcd\r\n0\r\n\r\n'),
-    broken('data that ends with LF', '3\r\nabc\n0\r\n\r\n'),
-    broken('an end without its end', '0\r\nX'),
-    broken('CVE-2025-55315 Kestrel', '3;a\nabc\r\n0\r\n\r\n'),
-    broken('an extension with a bare CR', '3;a\rabc\r\n0\r\n\r\n'),
-    broken('CVE-2024-22019 Node', `3;${'a'.repeat(65_536)}\r\nabc\r\n0\r\n\r\n`)
-  ])
-})
+t.test(
+  'F13, F14: a broken chunk ends the connection, and what it began is never complete',
+  async t => {
+    const range = await startRange(t)
+    const broken = (name: string, body: string): Row => ({
+      name,
+      send: `${chunked(body)}${NEXT}`,
+      status: [400, 413, undefined],
+      saw: 'none complete'
+    })
+    await tryRows(t, range, [
+      ...['0x3', '-1', '3 ', ' 3', 'g', '', '1'.repeat(17)].map(size =>
+        broken(`a size of ${JSON.stringify(size)}`, `${size}\r\nabc\r\n0\r\n\r\n`)
+      ),
+      broken('CVE-2015-3183 httpd', '3\nabc\r\n0\r\n\r\n'),
+      broken('a size line with a bare CR', '3\rabc\r\n0\r\n\r\n'),
+      broken('data without its end', '3\r\nabcd\r\n0\r\n\r\n'),
+      broken('data that ends with LF', '3\r\nabc\n0\r\n\r\n'),
+      broken('an end without its end', '0\r\nX'),
+      broken('CVE-2025-55315 Kestrel', '3;a\nabc\r\n0\r\n\r\n'),
+      broken('an extension with a bare CR', '3;a\rabc\r\n0\r\n\r\n'),
+      broken('CVE-2024-22019 Node', `3;${'a'.repeat(65_536)}\r\nabc\r\n0\r\n\r\n`)
+    ])
+  }
+)
 
-t.test('neither extensions nor trailers of chunks go on', async t => {
+t.test('F15, F16: neither extensions nor trailers of chunks go on', async t => {
   const range = await startRange(t)
   await tryRows(t, range, [
     {
@@ -189,7 +195,7 @@ t.test('neither extensions nor trailers of chunks go on', async t => {
   }
 })
 
-t.test('a body is never the next request', async t => {
+t.test('F17, F18: a body is never the next request', async t => {
   const range = await startRange(t)
   const { proxy, fill } = range
   const inner = get('/pub/inner')
@@ -226,7 +232,7 @@ t.test('a body is never the next request', async t => {
   }
 })
 
-t.test('100 Continue is said to nobody who is refused', async t => {
+t.test('F19, F20: 100 Continue is said to nobody who is refused', async t => {
   const range = await startRange(t)
   const { proxy, fill } = range
   const expecting = (auth: string, value = '100-continue') =>
@@ -248,7 +254,7 @@ t.test('100 Continue is said to nobody who is refused', async t => {
   await tryGood(t, range, 'Expect')
 })
 
-t.test('an identity belongs to a request, not to a connection', async t => {
+t.test('F21: an identity belongs to a request, not to a connection', async t => {
   const { proxy, fill } = await startRange(t)
   const good = get('/api/a/1', A)
   const { answers } = await sendRaw(proxy.port, fill(`${good}${get('/api/a/1')}${good}`), {
@@ -268,7 +274,7 @@ function sign(token: string, body: string, nonce: string): string {
   return `X-Cli-Timestamp: ${timestamp}\r\nX-Cli-Nonce: ${nonce}\r\nX-Cli-Signature: ${signature}\r\n`
 }
 
-t.test('a body that breaks off is never complete, and spends no nonce', async t => {
+t.test('F22: a body that breaks off is never complete, and spends no nonce', async t => {
   const range = await startRange(t)
   const { proxy, a, fill } = range
   const whole = (target: string, lines: string) => fill(post(target, `${A}${lines}`, '0123456789'))
@@ -309,7 +315,7 @@ t.test('a refused client that stays keeps no connection open', async t => {
   }
 })
 
-t.test('where the bytes are split makes no difference', async t => {
+t.test('F23: where the bytes are split makes no difference', async t => {
   const { proxy, fill } = await startRange(t)
   const whole = fill(`${POST}${CHUNKED}\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\n\r\n`)
   const splits = Array.from({ length: whole.length - 1 }, (_, i) => [

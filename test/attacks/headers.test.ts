@@ -12,7 +12,7 @@ const passed = (name: string, send: string, more: Partial<Row> = {}): Row => ({
   ...more
 })
 
-t.test('nobody but the gate says who the caller is, in no spelling', async t => {
+t.test('H1, H2, H3: nobody but the gate says who the caller is, in no spelling', async t => {
   const range = await startRange(t)
   const claims = 'x-ci-user-id: root\r\nx-ci-new-thing: 1\r\n'
   const token = { 'x-ci-auth': ['cli-token'], 'x-ci-user-id': ['u1'], 'x-ci-scopes': ['a:read'] }
@@ -36,7 +36,7 @@ t.test('nobody but the gate says who the caller is, in no spelling', async t => 
   ])
 })
 
-t.test('Connection takes away what is hop-by-hop, and nothing of ours', async t => {
+t.test('H4, H5, H6: Connection takes away what is hop-by-hop, and nothing of ours', async t => {
   const range = await startRange(t)
   const nominated = ['authorization', 'x-org-id', 'content-length', 'host', 'x-cli-nonce']
   const hops = [
@@ -70,7 +70,7 @@ t.test('Connection takes away what is hop-by-hop, and nothing of ours', async t 
   ])
 })
 
-t.test('what the upstream nominates stays between the two of us', async t => {
+t.test('H7: what the upstream nominates stays between the two of us', async t => {
   const { proxy } = await startRange(t, {
     upstream: {
       respond: (_request, response) => {
@@ -85,7 +85,7 @@ t.test('what the upstream nominates stays between the two of us', async t => {
   t.equal(proxy.upstream.requests.length, 1)
 })
 
-t.test('where a request comes from is what the socket says', async t => {
+t.test('H8: where a request comes from is what the socket says', async t => {
   const range = await startRange(t)
   const lies = [
     ['CVE-2026-3635 fastify', 'X-Forwarded-For: 1.2.3.4'],
@@ -109,7 +109,7 @@ t.test('where a request comes from is what the socket says', async t => {
   ])
 })
 
-t.test('no client speaks for a proxy or a certificate', async t => {
+t.test('H10: no client speaks for a proxy or a certificate', async t => {
   const range = await startRange(t)
   const lines = [
     ['CVE-2016-5385 httpoxy', 'Proxy: http://evil.test'],
@@ -143,7 +143,7 @@ const TWICE = [
   ['X-Cli-Signature-Version', '1', '2']
 ] as const
 
-t.test('what is decided by stands once, in its own spelling', async t => {
+t.test('H11, H12, H13: what is decided by stands once, in its own spelling', async t => {
   const range = await startRange(t)
   const other = 'Authorization: Bearer ci_bad\r\n'
   const pairs = [
@@ -176,7 +176,7 @@ t.test('what is decided by stands once, in its own spelling', async t => {
   ])
 })
 
-t.test('a token of one organisation asks for no other', async t => {
+t.test('H14: a token of one organisation asks for no other', async t => {
   const range = await startRange(t)
   const token = range.proxy.addToken({ orgId: 'o1' })
   const head = `Authorization: Bearer ${token.text}\r\n`
@@ -194,7 +194,7 @@ t.test('a token of one organisation asks for no other', async t => {
   ])
 })
 
-t.test('on a public route a token is not looked at, and stays here', async t => {
+t.test('H15: on a public route a token is not looked at, and stays here', async t => {
   const range = await startRange(t)
   const credentials = [
     'bearer {A}',
@@ -216,7 +216,7 @@ t.test('on a public route a token is not looked at, and stays here', async t => 
   )
 })
 
-t.test('a token counts in one place only', async t => {
+t.test('H16: a token counts in one place only', async t => {
   const range = await startRange(t)
   const places = [
     get('/api/a/1?access_token={A}'),
@@ -239,7 +239,7 @@ t.test('a token counts in one place only', async t => {
   )
 })
 
-t.test('a credential that is none is refused without a look-up', async t => {
+t.test('H17: a credential that is none is refused without a look-up', async t => {
   const range = await startRange(t)
   const { text } = range.a
   const values = [
@@ -269,11 +269,11 @@ t.test('a credential that is none is refused without a look-up', async t => {
       saw: 0
     }))
   )
-  t.equal(range.proxy.counts.get('tokens_refused_total malformed'), 5)
+  t.equal(range.proxy.counts.get('tokens_refused_total malformed'), 10)
   t.equal(range.proxy.counts.get('tokens_refused_total unknown'), undefined, 'nobody was asked')
 })
 
-t.test('a request id that could do harm is replaced', async t => {
+t.test('H18: a request id that could do harm is replaced', async t => {
   const range = await startRange(t)
   for (const id of ['x'.repeat(129), 'a b', '../../etc/passwd', 'a\tb', '"', '{}', '']) {
     await tryRows(t, range, [
@@ -281,6 +281,13 @@ t.test('a request id that could do harm is replaced', async t => {
     ])
     const seen = range.proxy.upstream.requests.at(-2)
     t.match(seen?.all('x-request-id').join(), /^[0-9a-f-]{36}$/, 'one, made here')
+  }
+  // A token in it would be logged, and reach the upstream.
+  for (const id of ['{A}', 'job-{R}']) {
+    await tryRows(t, range, [
+      passed(`X-Request-Id: ${id}`, get('/pub/x', `X-Request-Id: ${id}\r\n`))
+    ])
+    t.match(range.proxy.upstream.requests.at(-2)?.all('x-request-id').join(), /^[0-9a-f-]{36}$/)
   }
   const twice = 'X-Request-Id: a\r\nX-Request-Id: b\r\n'
   await tryRows(t, range, [passed('two of them', get('/pub/x', twice))])
@@ -292,7 +299,7 @@ t.test('a request id that could do harm is replaced', async t => {
   ])
 })
 
-t.test('the name of a token is one header, whatever it is', async t => {
+t.test('H19: the name of a token is one header, whatever it is', async t => {
   const range = await startRange(t)
   for (const name of ['é 🚀, x', 'a\r\nx-ci-scopes: *', '%41', '\u202e']) {
     const { text } = range.proxy.addToken({ name })

@@ -63,23 +63,26 @@ const TRAVERSALS = [
   ['a dot of full width', '/pub/%ef%bc%8e%ef%bc%8e/admin']
 ] as const
 
-t.test('a target with a second reading is refused, and reaches nobody', async t => {
-  const range = await startRange(t)
-  await tryRows(t, range, [
-    ...TRAVERSALS.map(([name, target]) =>
-      malformed(`${name} ${JSON.stringify(target)}`, get(target))
-    ),
-    malformed('CVE-2026-34908', get('/api/repo/r1%2f..%2fr2', R)),
-    malformed('CVE-2026-42272 Heimdall, lower case', get('/api/a%2fspecial', A)),
-    malformed('CVE-2026-42272 Heimdall, upper case', get('/api/a%2Fspecial', A)),
-    malformed('an escaped letter of a literal', get('/api/%61/special', A)),
-    malformed('CVE-2026-33808 @fastify/express', get('/api/a/speci%61l', A)),
-    malformed('a literal in upper case', get('/api/a/SPECIAL', A)),
-    malformed('a prefix in upper case', get('/API/a/1', A))
-  ])
-})
+t.test(
+  'P1, P2, P3, P4, P5, P6, P7, P9, P10, P11, P12, P13, P14, P15, P16, P17: a target with a second reading is refused, and reaches nobody',
+  async t => {
+    const range = await startRange(t)
+    await tryRows(t, range, [
+      ...TRAVERSALS.map(([name, target]) =>
+        malformed(`${name} ${JSON.stringify(target)}`, get(target))
+      ),
+      malformed('CVE-2026-34908', get('/api/repo/r1%2f..%2fr2', R)),
+      malformed('CVE-2026-42272 Heimdall, lower case', get('/api/a%2fspecial', A)),
+      malformed('CVE-2026-42272 Heimdall, upper case', get('/api/a%2Fspecial', A)),
+      malformed('an escaped letter of a literal', get('/api/%61/special', A)),
+      malformed('CVE-2026-33808 @fastify/express', get('/api/a/speci%61l', A)),
+      malformed('a literal in upper case', get('/api/a/SPECIAL', A)),
+      malformed('a prefix in upper case', get('/API/a/1', A))
+    ])
+  }
+)
 
-t.test('a target that is no path from the root is refused', async t => {
+t.test('P8: a target that is no path from the root is refused', async t => {
   const range = await startRange(t)
   const lines = [
     'GET http://evil.test/pub/x',
@@ -97,22 +100,25 @@ t.test('a target that is no path from the root is refused', async t => {
   )
 })
 
-t.test('the path decides, whatever the query says, and goes on as it came', async t => {
-  const range = await startRange(t)
-  await tryRows(t, range, [
-    passed('GHSA-7rh7-c77v-6434 oauth2-proxy', get('/pub/x?/../../admin/x')),
-    passed('a rule’s path in the query', get('/api/a/1?/api/a/special', A)),
-    passed('CVE-2026-40912 Traefik', get('/pub/x/')),
-    passed('an escaped colon', get('/api/a/x%3Ay', A)),
-    denied('a prefix before a rule', get('/x/api/a/1', A), 'ROUTE_DENIED'),
-    denied('a segment after a rule', get('/api/a/1/more', A), 'ROUTE_DENIED'),
-    denied('a segment less', get('/api/a', A), 'ROUTE_DENIED'),
-    denied('a last slash', get('/api/a/special/', A), 'INSUFFICIENT_SCOPE'),
-    denied('no last slash', get('/api/a/special', A), 'INSUFFICIENT_SCOPE')
-  ])
-})
+t.test(
+  'P18, P19, P20, P21: the path decides, whatever the query says, and goes on as it came',
+  async t => {
+    const range = await startRange(t)
+    await tryRows(t, range, [
+      passed('GHSA-7rh7-c77v-6434 oauth2-proxy', get('/pub/x?/../../admin/x')),
+      passed('a rule’s path in the query', get('/api/a/1?/api/a/special', A)),
+      passed('CVE-2026-40912 Traefik', get('/pub/x/')),
+      passed('an escaped colon', get('/api/a/x%3Ay', A)),
+      denied('a prefix before a rule', get('/x/api/a/1', A), 'ROUTE_DENIED'),
+      denied('a segment after a rule', get('/api/a/1/more', A), 'ROUTE_DENIED'),
+      denied('a segment less', get('/api/a', A), 'ROUTE_DENIED'),
+      denied('a last slash', get('/api/a/special/', A), 'INSUFFICIENT_SCOPE'),
+      denied('no last slash', get('/api/a/special', A), 'INSUFFICIENT_SCOPE')
+    ])
+  }
+)
 
-t.test('a method means itself and nothing else', async t => {
+t.test('P22, P23, P24, P25: a method means itself and nothing else', async t => {
   const range = await startRange(t)
   const overrides = ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override']
   await tryRows(t, range, [
@@ -131,7 +137,7 @@ t.test('a method means itself and nothing else', async t => {
   ])
 })
 
-t.test('no header moves a request to another path or host', async t => {
+t.test('P26, P27: no header moves a request to another path or host', async t => {
   const range = await startRange(t)
   const names = ['X-Original-URL', 'X-Rewrite-URL', 'X-Forwarded-Uri', 'X-Forwarded-Prefix']
   const hosts = ['ADMIN.', 'other:1']
@@ -154,7 +160,7 @@ t.test('no header moves a request to another path or host', async t => {
   ])
 })
 
-t.test('the gate’s own paths are no prefix, and have one spelling', async t => {
+t.test('P28: the gate’s own paths are no prefix, and have one spelling', async t => {
   const range = await startRange(t)
   await tryRows(t, range, [
     denied('more segments', get('/api/auth/cli-tokens/x/y', J), 'ROUTE_DENIED'),
@@ -163,7 +169,7 @@ t.test('the gate’s own paths are no prefix, and have one spelling', async t =>
   ])
 })
 
-t.test('a token reaches its own repositories alone', async t => {
+t.test('P29, P30, P31: a token reaches its own repositories alone', async t => {
   const range = await startRange(t)
   const other = ['/api/repo/r2', '/api/repo/R1', '/api/repo/r1,r2']
   const absent = ['/api/find', '/api/find?repo=', '/api/find?xrepo=r1']
@@ -181,7 +187,7 @@ t.test('a token reaches its own repositories alone', async t => {
   ])
 })
 
-t.test('a body is read as JSON that has one reading, or refused', async t => {
+t.test('P32, P33: a body is read as JSON that has one reading, or refused', async t => {
   const range = await startRange(t)
   const json = `${R}Content-Type: application/json\r\n`
   const bodies = [

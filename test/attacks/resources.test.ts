@@ -17,7 +17,7 @@ const MIB = 1_048_576
 
 t.setTimeout(120_000)
 
-t.test('a head has a size, and its lines a number', async t => {
+t.test('R4, R5: a head has a size, and its lines a number', async t => {
   const range = await startRange(t)
   const over = (name: string, send: string): Row => ({
     name,
@@ -96,7 +96,7 @@ async function startPlain(
   return `http://127.0.0.1:${port}`
 }
 
-t.test('a slow reader slows the sender down, and fills no memory', async t => {
+t.test('R8: a slow reader slows the sender down, and fills no memory', async t => {
   let sent = 0
   const upstreamUrl = await startPlain(t, (request, response) => {
     const length = Number(request.headers['x-length'])
@@ -137,7 +137,7 @@ t.test('a slow reader slows the sender down, and fills no memory', async t => {
   t.ok(mib < 64, `memory grew by ${mib.toFixed(1)} MiB`)
 })
 
-t.test('a slow upstream slows the upload down, and fills no memory', async t => {
+t.test('R8: a slow upstream slows the upload down, and fills no memory', async t => {
   let received = 0
   const begun: (() => void)[] = []
   const upstreamUrl = await startPlain(t, (request, response) => {
@@ -174,7 +174,7 @@ t.test('a slow upstream slows the upload down, and fills no memory', async t => 
   t.ok(mib < 64, `memory grew by ${mib.toFixed(1)} MiB`)
 })
 
-t.test('a signed body has a size, known or not', async t => {
+t.test('R10: a signed body has a size, known or not', async t => {
   const range = await startRange(t)
   const { proxy, fill, a } = range
   const sign = (body: string, nonce: string) => {
@@ -212,7 +212,7 @@ t.test('a signed body has a size, known or not', async t => {
 
 const PIPELINED = 10_000
 
-t.test('one connection takes one place, however much it sends at once', async t => {
+t.test('R11: one connection takes one place, however much it sends at once', async t => {
   const filler = 'x'.repeat(2000)
   const range = await startRange(t, {
     upstream: { respond: ({ target }, response) => response.end(`${target} ${filler}`) }
@@ -257,7 +257,7 @@ t.test('one connection takes one place, however much it sends at once', async t 
   t.ok(closed)
 })
 
-t.test('brackets do not nest without an end', async t => {
+t.test('R12: brackets do not nest without an end', async t => {
   const range = await startRange(t)
   const json = `${R}Content-Type: application/json\r\n`
   const deep = ['['.repeat(MIB), '{"a":'.repeat(200_000), `{"repo":${'['.repeat(100_000)}`]
@@ -314,7 +314,7 @@ function shortestMs(run: () => unknown): number {
   return Math.min(...times)
 }
 
-t.test('no text takes long to decide about', t => {
+t.test('R13: no text takes long to decide about', t => {
   const { table } = loadText(ROUTES)
   for (const raw of SLOW_TARGETS) {
     const ms = shortestMs(() => {
@@ -339,7 +339,7 @@ t.test('no text takes long to decide about', t => {
   t.end()
 })
 
-t.test('the longest of everything is answered quickly on the wire', async t => {
+t.test('R13: the longest of everything is answered quickly on the wire', async t => {
   const range = await startRange(t)
   for (const target of SLOW_TARGETS) {
     const started = performance.now()
@@ -364,7 +364,7 @@ async function openMany(t: Test, port: number, text: string, count: number) {
   return { sockets, answers }
 }
 
-t.test('an upstream that hangs fills a bounded number of places', async t => {
+t.test('R15: an upstream that hangs fills a bounded number of places', async t => {
   const held: (() => void)[] = []
   let isHanging = true
   const range = await startRange(t, {

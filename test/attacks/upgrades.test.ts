@@ -12,7 +12,7 @@ const VERSION = 'Sec-WebSocket-Version: 13\r\n'
 const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
 const HANDSHAKE = `${UPGRADE}${KEY}${VERSION}`
 
-t.test('where no rule names a tunnel, an upgrade is a plain request', async t => {
+t.test('U1, U2, U3, U4: where no rule names a tunnel, an upgrade is a plain request', async t => {
   const range = await startRange(t)
   const paths = ['/pub/../admin/x', '//admin/x', '/pub/%2e%2e/admin']
   const h2c = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n'
@@ -32,7 +32,7 @@ t.test('where no rule names a tunnel, an upgrade is a plain request', async t =>
 })
 
 t.test(
-  'a refused upgrade ends its connection, and the next request is decided by itself',
+  'U5: a refused upgrade ends its connection, and the next request is decided by itself',
   async t => {
     const { proxy, fill } = await startRange(t, {
       upstream: {
@@ -71,7 +71,7 @@ t.test(
   }
 )
 
-t.test('an upstream that switches unasked gets no tunnel', async t => {
+t.test('U6: an upstream that switches unasked gets no tunnel', async t => {
   const switched = 'HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x02hi'
   for (const headers of ['', HANDSHAKE, 'Connection: Upgrade\r\nUpgrade: h2c\r\n']) {
     const server = await startSockets(t, () => switched)
@@ -95,7 +95,7 @@ t.test('an upgrade with a broken body never becomes a complete request', async t
   t.equal((await sendRaw(proxy.port, fill(get('/api/a/1', A)))).answers[0]?.status, 200)
 })
 
-t.test('CONNECT opens nothing', async t => {
+t.test('U7: CONNECT opens nothing', async t => {
   const range = await startRange(t)
   const { proxy, fill } = range
   for (const target of ['evil.test:443', `127.0.0.1:${proxy.upstream.port}`]) {
@@ -108,7 +108,7 @@ t.test('CONNECT opens nothing', async t => {
   await tryGood(t, range, 'CONNECT')
 })
 
-t.test('a tunnel is decided like any request, and opens after the decision', async t => {
+t.test('U8, U9: a tunnel is decided like any request, and opens after the decision', async t => {
   const seen: string[] = []
   const range = await startRange(t, {
     routes: `${ROUTES}  GET /api/socket:         { scope: a:read, upgrade: websocket }\n`,

@@ -14,7 +14,7 @@ import { listen, startSockets } from './support/sockets.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
-t.test('an upstream that does not prove who it is gets not one byte', async t => {
+t.test('S1: an upstream that does not prove who it is gets not one byte', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-tls-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const cases = [
@@ -67,7 +67,7 @@ t.test('an upstream that does not prove who it is gets not one byte', async t =>
   t.equal(answers[0]?.status, 200)
 })
 
-t.test('an answer is passed on once, whatever it asks for', async t => {
+t.test('S2, S4, S9: an answer is passed on once, whatever it asks for', async t => {
   const { proxy, fill } = await startRange(t, {
     upstream: {
       respond: ({ target }, response) => {
@@ -94,7 +94,7 @@ t.test('an answer is passed on once, whatever it asks for', async t => {
   t.equal(proxy.upstream.raw().length, 1, 'on one connection')
 })
 
-t.test('what was written is not written again', async t => {
+t.test('S3: what was written is not written again', async t => {
   let isDying = true
   const server = await startSockets(t, socket => {
     if (isDying) socket.destroy()
@@ -145,7 +145,7 @@ const UNREADABLE = [
   ['a head over 16 KiB', `${HEAD}X-A: ${'x'.repeat(17_000)}\r\nContent-Length: 2\r\n\r\nok`]
 ] as const
 
-t.test('an answer that has two readings reaches nobody', async t => {
+t.test('S5: an answer that has two readings reaches nobody', async t => {
   for (const [name, text] of UNREADABLE) {
     const server = await startSockets(t, () => text)
     const { proxy } = await startRange(t, { upstreamUrl: server.url })
@@ -157,7 +157,7 @@ t.test('an answer that has two readings reaches nobody', async t => {
   }
 })
 
-t.test('a second answer to one request reaches no client', async t => {
+t.test('S6: a second answer to one request reaches no client', async t => {
   const first = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst'
   const second = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond'
   for (const isLate of [false, true]) {
@@ -184,7 +184,7 @@ t.test('a second answer to one request reaches no client', async t => {
   }
 })
 
-t.test('an answer that ends too early is not ended cleanly', async t => {
+t.test('S7: an answer that ends too early is not ended cleanly', async t => {
   const cut = [
     ['a length', `${HEAD}Content-Length: 10\r\n\r\nhalf`],
     ['chunks', `${HEAD}Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n`],
@@ -204,7 +204,7 @@ t.test('an answer that ends too early is not ended cleanly', async t => {
   }
 })
 
-t.test('a request that nobody waits for is given up', async t => {
+t.test('S8: a request that nobody waits for is given up', async t => {
   const { proxy, fill } = await startRange(t, {
     routes: `${ROUTES}  GET /api/slow:           { scope: a:read, timeoutMs: 200 }\n`,
     upstream: { handle: () => undefined }
@@ -225,7 +225,7 @@ t.test('a request that nobody waits for is given up', async t => {
 })
 
 t.test(
-  'each upstream gets its own requests, whatever the addresses look like together',
+  'S10: each upstream gets its own requests, whatever the addresses look like together',
   async t => {
     const [one, two] = [await startUpstream(), await startUpstream()]
     t.teardown(async () => {

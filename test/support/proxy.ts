@@ -45,6 +45,8 @@ export interface TestProxy extends AsyncDisposable {
   waitForLine(index?: number): Promise<AccessLine>
   /** Lets go of what was recorded so far. */
   forget(): void
+  /** By which way everything goes that may go on, from now on; undefined: as in the product. */
+  setLane(lane: 'hook' | 'plugin' | undefined): void
 }
 
 export interface ProxyStart {
@@ -87,6 +89,7 @@ export async function startProxy(
   const clock = { nowMs: () => Date.now(), wallMs: () => Date.now(), isTrusted: () => true }
   let lapse: 'lease' | 'entry' | undefined
   let isDraining = false
+  let lane: 'hook' | 'plugin' | undefined
   const routes = () => table
   const gate = createGate({
     routes,
@@ -139,7 +142,8 @@ export async function startProxy(
     observer,
     log,
     access: line => void lines.push(line),
-    isDraining: () => isDraining
+    isDraining: () => isDraining,
+    lane: () => lane
   })
   const port = await server.listen()
   const close = async () => {
@@ -192,6 +196,7 @@ export async function startProxy(
       }
       throw new Error('the line was not written')
     },
+    setLane: given => void (lane = given),
     forget() {
       lines.length = 0
       logged.length = 0

@@ -26,13 +26,15 @@ export interface RawOptions {
   readonly waitMs?: number
   /** Answers to HEAD have no body. */
   readonly isHead?: boolean
+  /** How long the connection may take to close after the last answer, in ms. */
+  readonly closingMs?: number
 }
 
 /** Sends the text (each character one byte) on a new connection. */
 export async function sendRaw(
   port: number,
   text: string | readonly string[],
-  { answers = 1, waitMs = 3000, isHead = false }: RawOptions = {}
+  { answers = 1, waitMs = 3000, isHead = false, closingMs = 20 }: RawOptions = {}
 ): Promise<RawResult> {
   const socket = connect(port, '127.0.0.1')
   socket.setNoDelay(true)
@@ -45,7 +47,8 @@ export async function sendRaw(
   }
   const result = await received.until(
     () => parseAnswers(received.text(), isHead).length >= answers,
-    waitMs
+    waitMs,
+    closingMs
   )
   socket.destroy()
   return { ...result, answers: parseAnswers(result.text, isHead) }
@@ -69,19 +72,21 @@ function collect(socket: Socket) {
   })
   return {
     text: () => text,
-    async until(isDone: () => boolean, waitMs: number) {
-      const end = Date.now() + waitMs
-      while (!closed && !isDone() && Date.now() < end) {
-        await new Promise<void>(resolve => {
-          const timer = setTimeout(resolve, end - Date.now())
-          wake = () => {
-            clearTimeout(timer)
-            resolve()
-          }
-        })
+    async until(isDone: () => boolean, waitMs: number, closingMs: number) {
+      const waitFor = async (isOver: () => boolean, ms: number) => {
+        const end = Date.now() + ms
+        while (!closed && !isOver() && Date.now() < end) {
+          await new Promise<void>(resolve => {
+            const timer = setTimeout(resolve, end - Date.now())
+            wake = () => {
+              clearTimeout(timer)
+              resolve()
+            }
+          })
+        }
       }
-      // A close that belongs to the answer follows it at once.
-      if (!closed) await new Promise(resolve => setTimeout(resolve, 20))
+      await waitFor(isDone, waitMs)
+      await waitFor(() => false, closingMs)
       return { text, closed }
     }
   }
