@@ -94,7 +94,7 @@ export async function fuzz(t: Teardown, options: FuzzOptions): Promise<FuzzResul
       const problem = problemOf(seen, senders, used)
       if (problem !== undefined) {
         report(
-          `${problem}: ${seen.method} ${seen.target}`,
+          `${problem}: ${JSON.stringify({ ...seen, body: seen.body.toString('latin1') })}`,
           senders.map(({ sent }) => sent)
         )
       }

@@ -45,16 +45,16 @@ export function problemOf(
   const among = sender ? [sender] : senders
   const token = sender && (sender.a.id === tokenId ? sender.a : sender.r)
   const line = `${seen.method} ${seen.target} HTTP/1.`
-  const origin = among.find(
-    ({ sent }) =>
-      // The parser takes several spaces of a request line for one, and one is what goes on.
-      sent.replaceAll(/ +/g, ' ').includes(line) && (!token || sent.includes(token.text))
-  )
-  if (!origin) return 'a request that nobody sent'
+  const origins = among
+    .map(({ sent }) => sent)
+    // The parser takes several spaces of a request line for one, and one is what goes on.
+    .filter(sent => sent.replaceAll(/ +/g, ' ').includes(line))
+    .filter(sent => !token || sent.includes(token.text))
+  if (origins.length === 0) return 'a request that nobody sent'
   if (!isAllowed(seen, auth, tokenId !== undefined && tokenId === sender?.r.id))
     return 'not allowed'
   if (seen.all('x-ci-signed')[0] === 'true') {
-    const signatures = signaturesOf(seen, origin.sent, token?.text ?? '')
+    const signatures = origins.flatMap(sent => signaturesOf(seen, sent, token?.text ?? ''))
     const fresh = signatures.find(signature => !used.has(signature))
     if (fresh === undefined) {
       return signatures.length > 0 ? 'signed once, accepted twice' : 'signed by nobody'
@@ -62,7 +62,7 @@ export function problemOf(
     used.add(fresh)
     return undefined
   }
-  return isSentBody(seen, origin.sent) ? undefined : 'a body that was not sent'
+  return origins.some(sent => isSentBody(seen, sent)) ? undefined : 'a body that was not sent'
 }
 
 function isAllowed(seen: Recorded, auth: string, isLimited: boolean): boolean {
