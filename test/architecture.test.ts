@@ -65,6 +65,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
   tokens: { folders: ['core'], packages: ['typebox', 'node:crypto'] },
   dashboard: { folders: ['core'], packages: ['node:crypto', 'node:fs', 'node:zlib'] },
   admin: { folders: ['core', 'telemetry'], packages: ['fastify', 'node:http', 'node:net'] },
+  inject: { folders: [], packages: ['yaml'] },
   config: { folders: [], packages: ['typebox', 'yaml', 'node:fs', 'node:net'] },
   telemetry: { folders: ['core'], packages: ['pino', 'prom-client', 'node:fs', 'node:stream'] },
   doctor: {
@@ -83,6 +84,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
       'embedded',
       'config',
       'telemetry',
+      'inject',
       'app.ts'
     ],
     packages: ['commander', 'node:fs', 'node:crypto', 'node:path', 'node:os', 'node:net']

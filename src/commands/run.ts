@@ -54,6 +54,10 @@ const FAMILIES: readonly Family[] = [
   {
     commands: { doctor: 'look at everything the gate relies on, and say what to do' },
     load: async () => (await import('./doctor.ts')).registerDoctor
+  },
+  {
+    commands: { inject: 'put the gate into Kubernetes manifests as a native sidecar' },
+    load: async () => (await import('./inject.ts')).registerInject
   }
 ]
 
