@@ -62,6 +62,7 @@ export function gateContainer(options: GateOptions): Fields {
   return {
     name: GATE,
     image,
+    imagePullPolicy: 'IfNotPresent',
     restartPolicy: 'Always',
     env: [
       { name: 'HOST', value: '0.0.0.0' },

@@ -33,7 +33,12 @@ const LISTS = ['List', 'ResourceList']
 
 export function readManifests(text: string): Read {
   const lineCounter = new LineCounter()
-  const documents = parseAllDocuments(text, { lineCounter, merge: true, prettyErrors: false })
+  const documents = parseAllDocuments(text, {
+    lineCounter,
+    merge: true,
+    stringKeys: true,
+    prettyErrors: false
+  })
   const lineAt = (offset: number) => lineCounter.linePos(offset).line
   if (!Array.isArray(documents)) return manifests(text, [], lineAt)
   const problems = documents.flatMap(({ errors }) =>

@@ -6,7 +6,10 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DaemonSet } from 'kubernetes-models/apps/v1/DaemonSet'
 import { Deployment } from 'kubernetes-models/apps/v1/Deployment'
+import { ReplicaSet } from 'kubernetes-models/apps/v1/ReplicaSet'
+import { StatefulSet } from 'kubernetes-models/apps/v1/StatefulSet'
 import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2/HorizontalPodAutoscaler'
 import { Job } from 'kubernetes-models/batch/v1/Job'
 import { Ingress } from 'kubernetes-models/networking.k8s.io/v1/Ingress'
@@ -32,7 +35,10 @@ interface Kind {
 }
 
 const KINDS: Readonly<Record<string, Kind>> = {
+  'apps/v1 DaemonSet': { from: CORE, model: DaemonSet },
   'apps/v1 Deployment': { from: CORE, model: Deployment },
+  'apps/v1 ReplicaSet': { from: CORE, model: ReplicaSet },
+  'apps/v1 StatefulSet': { from: CORE, model: StatefulSet },
   'autoscaling/v2 HorizontalPodAutoscaler': { from: CORE, model: HorizontalPodAutoscaler },
   'batch/v1 Job': { from: CORE, model: Job },
   'networking.k8s.io/v1 Ingress': { from: CORE, model: Ingress },
