@@ -49,16 +49,16 @@ export function chooseApp(
     return refuse(`the container ${found.name} names no port: say ${example}`, found.path)
   }
   if (port === undefined && found.ports.length > 1) {
-    const ports = found.ports.map(({ port, name }) =>
-      name === undefined ? port : `${port} (${name})`
+    const ports = found.ports.map(each =>
+      each.name === undefined ? each.port : `${each.port} (${each.name})`
     )
     return refuse(
       `which port does the app listen on? Say --app-port with one of ${ports.join(', ')}`,
       [...found.path, 'ports']
     )
   }
-  const portNames = found.ports.flatMap(({ port, name }) =>
-    port === chosen && name !== undefined ? [name] : []
+  const portNames = found.ports.flatMap(each =>
+    each.port === chosen && each.name !== undefined ? [each.name] : []
   )
   const { container } = found
   return { name: found.name, port: chosen, portNames, container, path: found.path }

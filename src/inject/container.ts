@@ -38,15 +38,10 @@ interface SecretFile {
 }
 
 function secretFiles({ database, redis, jwt }: SecretNames): readonly SecretFile[] {
-  const file = (name: string, secretName: string, key: string) => ({
-    volume: `tollgate-${name}`,
-    secretName,
-    key
-  })
   return [
-    file('database', database, 'DATABASE_URL'),
-    file('redis', redis, 'REDIS_URL'),
-    ...(jwt === undefined ? [] : [file('jwt', jwt, 'JWT_SECRET')])
+    { volume: 'tollgate-database', secretName: database, key: 'DATABASE_URL' },
+    { volume: 'tollgate-redis', secretName: redis, key: 'REDIS_URL' },
+    ...(jwt === undefined ? [] : [{ volume: 'tollgate-jwt', secretName: jwt, key: 'JWT_SECRET' }])
   ]
 }
 
