@@ -4,7 +4,7 @@
  * was answered is in the audit trail, and the gate goes on by itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { type Clients, healed, KINDS, onlySaw, startClients, text } from '../support/clients.ts'
 import { effort } from '../support/effort.ts'
 import { startFleet } from '../support/fleet.ts'
@@ -63,7 +63,12 @@ function startChanges({ url }: GateProcess) {
   }
 }
 
-async function rounds(kill: () => Promise<void>, start: () => Promise<void>, awayMs: number) {
+async function rounds(
+  t: Test,
+  kill: () => Promise<void>,
+  start: () => Promise<void>,
+  awayMs: number
+) {
   const times: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
     await kill()
@@ -86,6 +91,7 @@ const pid = gate.pid
 
 t.test('Postgres killed under load: 503 and nothing else, and well again by itself', async t => {
   const times = await rounds(
+    t,
     () => postgres.kill(),
     () => postgres.start(),
     1500
@@ -95,6 +101,7 @@ t.test('Postgres killed under load: 503 and nothing else, and well again by itse
 
 t.test('Redis killed under load: signed requests 503, and well again by itself', async t => {
   const times = await rounds(
+    t,
     () => redis.kill(),
     () => redis.start(),
     500
@@ -114,8 +121,8 @@ t.test('each change that was answered is in the audit trail, once', async t => {
   t.same(unexpected, [])
   const missing = async (event: string, ids: readonly string[]) =>
     database.sql(
-      `SELECT id FROM unnest($1::uuid[]) id
-       WHERE (SELECT count(*) FROM tg_audit a WHERE a.token_id = id AND a.event = $2) <> 1`,
+      `SELECT u.id FROM unnest($1::uuid[]) AS u (id)
+       WHERE (SELECT count(*) FROM tg_audit a WHERE a.token_id = u.id AND a.event = $2) <> 1`,
       [ids, event]
     )
   t.same(await missing('token.created', created), [])
