@@ -40,6 +40,14 @@ const FAMILIES: readonly Family[] = [
     load: async () => (await import('./diff.ts')).registerDiff
   },
   {
+    commands: { import: 'write a route file from a description of an API' },
+    load: async () => (await import('./import.ts')).registerImport
+  },
+  {
+    commands: { coverage: 'what to do about the route file, from what a running gate has seen' },
+    load: async () => (await import('./coverage.ts')).registerCoverage
+  },
+  {
     commands: { tokens: 'create, list and revoke tokens, straight on the database' },
     load: async () => (await import('./tokens.ts')).registerTokens
   },
