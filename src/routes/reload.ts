@@ -50,6 +50,7 @@ export function createReload(deps: ReloadDeps): Reload {
   const { path, look, schedule, observer, log } = deps
   let { table, seen: known } = deps.loaded
   let pollMs = POLL_MS
+  let changes = 0
   let asked: 'look' | 'load' | undefined
   let isRunning = false
   const ending = new AbortController()
@@ -114,6 +115,7 @@ export function createReload(deps: ReloadDeps): Reload {
   }
 
   function conclude(checked: CheckedRoutes): void {
+    changes += 1
     const next = checked.table
     if (next) {
       deps.adopt(next)
@@ -129,9 +131,9 @@ export function createReload(deps: ReloadDeps): Reload {
   function tell({ findings, hash, seen }: CheckedRoutes): void {
     const errors = findings.filter(({ level }) => level === 'error').map(lineOf)
     const main = seen.get(path) ?? ''
-    // Each refused content is told, however fast they come: errors of the same text are not.
     const which = isDigest(main) ? hash.slice(0, 12) : main
-    log.error(`route file refused (${which})`, {
+    // With a number, because errors of one text are told once in a while, and each refusal counts.
+    log.error(`route file refused (${which}), change ${changes}`, {
       inForce: table.hash,
       refused: isDigest(main) ? hash : undefined,
       errors: errors.length,
