@@ -97,7 +97,7 @@ function world(start: Readonly<Record<string, string>> = { [MAIN]: 'a' }) {
     reload,
     hint: () => hint(),
     /** Everything that is due in this time happens, in its order. */
-    async advance(ms: number) {
+    advance: async (ms: number) => {
       const endMs = nowMs + ms
       for (;;) {
         await nextTurn()

@@ -93,8 +93,8 @@ async function statusOf(target: string): Promise<number> {
   return (await call(gate.url + target)).status
 }
 
-async function inForce(): Promise<unknown> {
-  return (await call(`${gate.adminUrl}/replicas`)).json['routesHash']
+async function inForce(): Promise<string> {
+  return String((await call(`${gate.adminUrl}/replicas`)).json['routesHash'])
 }
 
 /** Resolves when the rule is in force; the time it took, in ms. */
@@ -140,7 +140,16 @@ t.test(
   'whatever is wrong with the newest file, the gate serves, says why, and recovers',
   async t => {
     const good = (name: string) => routeFile({ routes: [ALWAYS, `GET /${name}: public`] })
-    const wrong: Readonly<Record<string, { spoil(): void; says: string; mend(): void }>> = {
+    const wrong: Readonly<
+      Record<
+        string,
+        {
+          readonly spoil: () => void
+          readonly says: string
+          readonly mend: () => void
+        }
+      >
+    > = {
       broken: {
         spoil: () => publish(GOOD.replace('public', 'pubic')),
         says: 'Did you mean \\"public\\"?',
