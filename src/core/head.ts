@@ -7,7 +7,7 @@
  * Source: RFC 9110 sections 5.3, 7.6.1 and 9.1; RFC 9112 sections 2.3, 3.2 and 6.
  */
 import { type Denial, deny } from './decision.ts'
-import { foldName } from './identity.ts'
+import { foldName, readName } from './identity.ts'
 import { isTokenLike } from './token.ts'
 
 /** What the gate decides by; every member comes from exactly one header line. */
@@ -125,9 +125,8 @@ function collect(rawHeaders: readonly string[]): Fields | Denial {
   let upgrades = NONE
   let hasBodyDigest = false
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]?.toLowerCase() ?? ''
+    const { lower: name, folded } = readName(rawHeaders[i] ?? '')
     const value = rawHeaders[i + 1] ?? ''
-    const folded = foldName(name)
     if (SINGLE.has(folded)) {
       if (folded !== name) return malformed('folded-header')
       if (single.has(name)) return malformed('repeated-header')

@@ -11,10 +11,30 @@ import type { RouteTable } from './rule.ts'
 
 /** The spelling under which header names are compared here. */
 export function foldName(name: string): string {
+  return readName(name).folded
+}
+
+/** One reading of a header's name, for all who ask. */
+export interface HeaderName {
+  readonly lower: string
+  /** As foldName gives it. */
+  readonly folded: string
+  /** Only the gate may send it. */
+  readonly isReserved: boolean
+}
+
+/** Clients send the same few names; beyond a bound, so that nobody can fill it, none is kept. */
+const MOST_NAMES = 500
+const names = new Map<string, HeaderName>()
+
+export function readName(name: string): HeaderName {
+  const known = names.get(name)
+  if (known) return known
   const lower = name.toLowerCase()
-  // Two searches for one character are several times faster than a pattern, and this runs for every
-  // header of every request.
-  return lower.includes('_') || lower.includes('.') ? lower.replaceAll(/[_.]/g, '-') : lower
+  const folded = lower.replaceAll(/[_.]/g, '-')
+  const read = { lower, folded, isReserved: isReservedName(folded) }
+  if (names.size < MOST_NAMES && name.length < 64) names.set(name, read)
+  return read
 }
 
 const NAMES: ReadonlySet<string> = new Set([
@@ -36,7 +56,7 @@ const NAMES: ReadonlySet<string> = new Set([
 const RESERVED_X = /^x-(?:ci-|cli-|forwarded-|client-cert|ssl-client-)/
 
 /** `folded`: as foldName gives it. Reserved names are removed from every request, on every route. */
-export function isReservedName(folded: string): boolean {
+function isReservedName(folded: string): boolean {
   if (NAMES.has(folded)) return true
   if (folded.startsWith('x-')) return RESERVED_X.test(folded)
   return folded.startsWith('client-cert') || folded.startsWith('proxy-')
@@ -72,8 +92,20 @@ export function identityHeaders({
     case 'jwt':
       return userHeaders(principal.user)
     case 'cli-token':
-      return tokenHeaders(principal.token, signed, table)
+      return knownTokenHeaders(principal.token, signed, table)
   }
+}
+
+/** What is said of a row under a table does not change, and a cached row is asked for all the time. */
+const told = new WeakMap<TokenRow, { readonly table: RouteTable; readonly texts: string[][] }>()
+
+function knownTokenHeaders(token: TokenRow, signed: boolean, table: RouteTable): readonly string[] {
+  let known = told.get(token)
+  if (known?.table !== table) {
+    known = { table, texts: [] }
+    told.set(token, known)
+  }
+  return (known.texts[Number(signed)] ??= tokenHeaders(token, signed, table))
 }
 
 function userHeaders({ userId, orgId }: User): readonly string[] {
@@ -83,7 +115,7 @@ function userHeaders({ userId, orgId }: User): readonly string[] {
   return headers
 }
 
-function tokenHeaders(token: TokenRow, signed: boolean, table: RouteTable): readonly string[] {
+function tokenHeaders(token: TokenRow, signed: boolean, table: RouteTable): string[] {
   const { id, userId, orgId, name, scopes, repositories } = token
   const headers = ['x-ci-auth', 'cli-token']
   addOwner(headers, userId, orgId)

@@ -112,6 +112,9 @@ function denyUnsigned(): Denial {
   return denySignature('Request signature required', 'required')
 }
 
+const UNSIGNED = Object.freeze({ result: 'unsigned' })
+const VALID = Object.freeze({ result: 'valid' })
+
 function judgeUnsigned(
   attempt: Attempt,
   row: TokenRow,
@@ -123,7 +126,7 @@ function judgeUnsigned(
     denyVersion(head) ??
     (row.requireSignature ? denyUnsigned() : undefined) ??
     (rule?.signature === 'required' ? waive(attempt, denyUnsigned()) : undefined)
-  observer.count('signatures_total', { result: denied?.reason ?? 'unsigned' })
+  observer.count('signatures_total', denied ? { result: denied.reason ?? '' } : UNSIGNED)
   return denied ?? { kind: 'approval', isSigned: false, heldBody }
 }
 
@@ -153,7 +156,7 @@ async function judgeWithBody(
     }
     return outcome
   }
-  deps.observer.count('signatures_total', { result: 'valid' })
+  deps.observer.count('signatures_total', VALID)
   return outcome
 }
 

@@ -49,6 +49,8 @@ export function startRouteTable(parts: Omit<RouteTableParts, 'rules'>): RouteTab
     reach(root, prefix.map(toLiteral)).fallback = RESERVED_LEAF
   }
   const closures = new Map([...scopes.keys()].map(name => [name, impliedBy(name, scopes)]))
+  /** By the very list: that of a cached row is asked for at every request. */
+  const effective = new WeakMap<readonly string[], readonly string[]>()
   return {
     add(more) {
       for (const rule of more) {
@@ -68,7 +70,13 @@ export function startRouteTable(parts: Omit<RouteTableParts, 'rules'>): RouteTab
       timeoutMs,
       hash,
       hasPage: ownRoutes.some(({ name }) => name === 'page.document'),
-      effectiveScopes: granted => effectiveScopes(granted, closures)
+      effectiveScopes(granted) {
+        const known = effective.get(granted)
+        if (known) return known
+        const found = effectiveScopes(granted, closures)
+        effective.set(granted, found)
+        return found
+      }
     })
   }
 

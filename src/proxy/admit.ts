@@ -99,7 +99,7 @@ function carryOut(
     case 'permit':
       exchange.permitted(decision)
       noteUse(decision, deps)
-      observer.count('decisions_total', { auth: authOf(exchange), result: 'allow' })
+      observer.count('decisions_total', ALLOWED[exchange.stage.principal.kind])
       noteWaived(exchange, decision, deps)
       if (isTunnel(decision) && !exchange.isDetached) {
         // Sent before the answers to earlier requests: its frames would be read as requests.
@@ -111,6 +111,12 @@ function carryOut(
       }
       return send(exchange, decision, deps)
   }
+}
+
+const ALLOWED = {
+  none: Object.freeze({ auth: 'none', result: 'allow' }),
+  jwt: Object.freeze({ auth: 'jwt', result: 'allow' }),
+  'cli-token': Object.freeze({ auth: 'cli-token', result: 'allow' })
 }
 
 function authOf({ stage }: Exchange): string {

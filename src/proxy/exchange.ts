@@ -8,6 +8,7 @@ import type { Denial, Permit } from '../core/decision.ts'
 import type { Observer } from '../core/observer.ts'
 import { NOBODY, type Principal } from '../core/principal.ts'
 import type { Aborted, AccessLine } from '../telemetry/access.ts'
+import { endingOf, IN, labelOf, OUT, OUTCOMES, outcomeOf, SIGNED } from './ending.ts'
 import { type HeldBytes, RequestBody } from './body.ts'
 import { type Client, type ReadClient, valuesOf } from './client-address.ts'
 
@@ -73,6 +74,7 @@ export class Exchange {
   #sentMs: number | undefined
   #tunnel: { readonly openedMs: number; end: string | undefined } | undefined
   #onLeft: (() => void) | undefined
+  #onClosed: (() => void) | undefined
 
   constructor(arrived: Arrived, deps: ExchangeDeps) {
     const { request, response, rawTarget, isDetached } = arrived
@@ -85,8 +87,8 @@ export class Exchange {
     this.requestId = readRequestId(request) ?? randomUUID()
     this.body = new RequestBody(request, response, deps)
     // Writing to a client that has just left is no reason to end the process.
-    response.on('error', () => undefined)
-    response.once('close', () => this.#close())
+    response.on('error', ignore)
+    response.on('close', () => this.#close())
   }
 
   /** The client's connection is gone; what is written now reaches nobody. */
@@ -97,6 +99,11 @@ export class Exchange {
   /** Called once if the client leaves before its answer is complete. */
   onLeft(listener: () => void): void {
     this.#onLeft = listener
+  }
+
+  /** Called once, when everything about the exchange is over. */
+  onClosed(listener: () => void): void {
+    this.#onClosed = listener
   }
 
   permitted({ principal, rule, signed }: Permit): void {
@@ -131,7 +138,7 @@ export class Exchange {
   answered(upstream: string): void {
     if (this.#sentMs === undefined) return
     this.stage.upstreamMs = performance.now() - this.#sentMs
-    this.#deps.observer.measure('upstream_seconds', this.stage.upstreamMs / 1000, { upstream })
+    this.#deps.observer.measure('upstream_seconds', this.stage.upstreamMs / 1000, labelOf(upstream))
   }
 
   /** The answer was 101: a line now, and one at the end. */
@@ -151,12 +158,19 @@ export class Exchange {
       requestId: this.requestId,
       method: this.request.method ?? '',
       status: this.response.statusCode,
-      ...stage,
+      route: stage.route,
+      code: stage.code,
+      reason: stage.reason,
       ...describe(stage),
-      retried: stage.retried || undefined,
+      upstream: stage.upstream,
+      upstreamMs: stage.upstreamMs,
       totalMs: performance.now() - this.startedMs,
       bytesIn: this.body.bytes,
-      ip: this.client.ip
+      bytesOut: stage.bytesOut,
+      ip: this.client.ip,
+      retried: stage.retried || undefined,
+      aborted: stage.aborted,
+      shape: stage.shape
     }
   }
 
@@ -181,28 +195,16 @@ export class Exchange {
     this.body.release()
     if (isCounted(stage.aborted)) observer.count('aborted_total', { by: stage.aborted })
     const line = this.#lastLine()
-    const status = `${Math.floor(line.status / 100)}xx`
-    observer.count('requests_total', { route: line.route, code: line.code, class: status })
+    observer.count('requests_total', endingOf(line))
     observer.measure('request_seconds', line.totalMs / 1000, OUTCOMES[outcomeOf(line)])
     if (line.bytesIn > 0) observer.count('bytes_total', IN, line.bytesIn)
     if (line.bytesOut > 0) observer.count('bytes_total', OUT, line.bytesOut)
     access(line)
+    this.#onClosed?.()
   }
 }
 
-const IN = { direction: 'in' }
-const OUT = { direction: 'out' }
-const SIGNED = { true: { signed: 'true' }, false: { signed: 'false' } }
-const OUTCOMES = {
-  forwarded: { outcome: 'forwarded' },
-  refused: { outcome: 'refused' },
-  fault: { outcome: 'fault' }
-}
-
-function outcomeOf({ code, status }: AccessLine): keyof typeof OUTCOMES {
-  if (code === 'OK') return 'forwarded'
-  return status >= 500 ? 'fault' : 'refused'
-}
+function ignore(): void {}
 
 /** Streams that the gate itself ended are counted where that happens. */
 function isCounted(by: Aborted | undefined): by is 'client' | 'upstream' | 'grace' {

@@ -76,7 +76,7 @@ class Sending implements ConnectionAware, Flow {
 
   start(): void {
     this.#exchange.onLeft(() => this.#abandon())
-    this.#exchange.response.once('close', () => {
+    this.#exchange.onClosed(() => {
       this.#relay.release()
       this.#deps.connections.leave(this)
     })

@@ -8,7 +8,7 @@
  */
 import type { Dispatcher } from 'undici'
 import type { Permit } from '../core/decision.ts'
-import { foldName, identityHeaders, isReservedName, passesAuthorization } from '../core/identity.ts'
+import { identityHeaders, passesAuthorization, readName } from '../core/identity.ts'
 import type { Client } from './client-address.ts'
 
 const HOP_BY_HOP = new Set([
@@ -43,10 +43,9 @@ export function requestHeaders({ permit, client, requestId, contentLength }: Sen
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
     const value = rawHeaders[i + 1] ?? ''
-    const folded = foldName(name)
+    const { folded, lower, isReserved } = readName(name)
     if (HOP_BY_HOP.has(folded) || REPLACED.has(folded)) continue
-    if (nominated.length > 0 && nominated.includes(name.toLowerCase())) continue
-    if (isReservedName(folded)) continue
+    if (isReserved || (nominated.length > 0 && nominated.includes(lower))) continue
     if (folded === 'authorization' && !passesAuthorization(principal, value)) continue
     headers.push(name, value)
   }

@@ -24,6 +24,8 @@ export interface RelayDeps {
 /** Without progress of the client's, or of the upstream's; in seconds, as ticks come. */
 const CLIENT_LIMIT_TICKS = 60
 const UPSTREAM_LIMIT_TICKS = 300
+/** A body up to here leaves in one write with its head, if it came in one read. */
+const WHOLE_LIMIT_BYTES = 16_384
 /** After an answer that did not wait for the whole body; in ms. */
 const LINGER_MS = 1000
 
@@ -38,6 +40,9 @@ export class Relay {
   #body: BodyStream | undefined
   /** Of an event stream that rests. */
   #kept: Buffer[] = []
+  /** The first bytes of the body, until more comes or the turn is over. */
+  #first: Buffer | undefined
+  #isFlushed = false
   #hasEnded = false
   #isWaiting = false
   #chunks = 0
@@ -67,17 +72,18 @@ export class Relay {
     if (this.#deps.isDraining() || !response.shouldKeepAlive) headers.push('Connection', 'close')
     if (isEventStream(headers)) this.#startGuard()
     response.writeHead(status, reason, headers)
-    response.on('drain', () => this.#drained())
-    // A head that travels with its first bytes saves a packet; it must not wait for late ones.
-    setImmediate(flushHead, this)
+    // A head that travels with its first bytes saves a write; it must not wait for late ones.
+    process.nextTick(flush, this)
   }
 
-  get isHeadAlone(): boolean {
-    return this.#chunks === 0 && !this.#hasEnded && !this.#exchange.hasLeft
-  }
-
-  flushHead(): void {
-    this.#exchange.response.flushHeaders()
+  /** What one read of the upstream has brought is there: the rest has not come yet. */
+  flush(): void {
+    if (this.#exchange.hasLeft || this.#hasEnded) return
+    const first = this.#first
+    this.#first = undefined
+    this.#isFlushed = true
+    if (first) this.#write(first)
+    else if (this.#chunks === 0) this.#exchange.response.flushHeaders()
   }
 
   pass(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -87,6 +93,17 @@ export class Relay {
       controller.pause()
       return
     }
+    if (this.#chunks === 1 && !this.#isFlushed && chunk.length <= WHOLE_LIMIT_BYTES) {
+      this.#first = chunk
+      return
+    }
+    this.#writeAfterFirst(chunk)
+  }
+
+  #writeAfterFirst(chunk: Buffer): void {
+    const first = this.#first
+    this.#first = undefined
+    if (first) this.#write(first)
     this.#write(chunk)
   }
 
@@ -96,6 +113,7 @@ export class Relay {
     if (response.write(chunk)) return
     this.#isWaiting = true
     this.#controller?.pause()
+    response.once('drain', () => this.#drained())
   }
 
   #drained(): void {
@@ -106,8 +124,15 @@ export class Relay {
   end(): void {
     this.#hasEnded = true
     if (this.#kept.length > 0) return
-    const { request, response } = this.#exchange
-    response.end()
+    const { request, response, stage } = this.#exchange
+    const whole = this.#first
+    if (whole === undefined) response.end()
+    else {
+      this.#first = undefined
+      stage.bytesOut += whole.length
+      // Node joins a head and a text into one write; of a Buffer it makes two pieces and a dearer call.
+      response.end(whole.toString('latin1'), 'latin1')
+    }
     if (this.#body === undefined || request.complete) return
     // The upstream did not want the rest. Whoever goes on sending it is heard out for a moment.
     const timer = setTimeout(() => request.destroy(), LINGER_MS)
@@ -167,8 +192,8 @@ export class Relay {
   }
 }
 
-function flushHead(relay: Relay): void {
-  if (relay.isHeadAlone) relay.flushHead()
+function flush(relay: Relay): void {
+  relay.flush()
 }
 
 function isEventStream(headers: readonly string[]): boolean {

@@ -45,7 +45,8 @@ export function isIdle(socket: Socket): boolean {
 
 function start(socket: Socket, line: Line, { response, run }: Waiting): void {
   line.current = response
-  response.once('close', () => {
+  // `on`: it closes once, and `once` would cost a wrapper for each request.
+  response.on('close', () => {
     line.current = undefined
     const next = socket.writable ? line.waiting.shift() : undefined
     if (next) start(socket, line, next)

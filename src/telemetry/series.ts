@@ -35,6 +35,8 @@ export function createSeriesSet<T>(
   const names = Object.keys(allowed)
   const isSingle = Object.values(allowed).includes('newest')
   const known = new Map<string, Series<T>>()
+  /** Of labels that cannot change: whoever counts often keeps them, and pays no key. */
+  let byIdentity = new WeakMap<Labels, { readonly state: T }>()
   const keyOf = (labels: Labels) => {
     let key = ''
     for (const name of names) key += `${labels[name]}\n`
@@ -57,16 +59,28 @@ export function createSeriesSet<T>(
     const key = keyOf(bounded)
     const found = known.get(key)
     if (found) return found.state
-    if (isSingle) known.clear()
+    if (isSingle) {
+      known.clear()
+      byIdentity = new WeakMap()
+    }
     const series = { labels: bounded, state: make(bounded) }
     known.set(key, series)
     return series.state
   }
 
+  const find = (labels: Labels): T => known.get(keyOf(labels))?.state ?? add(labels)
+
   return {
-    of: labels => known.get(keyOf(labels))?.state ?? add(labels),
+    of(labels) {
+      const kept = byIdentity.get(labels)
+      if (kept) return kept.state
+      const state = find(labels)
+      if (Object.isFrozen(labels)) byIdentity.set(labels, { state })
+      return state
+    },
     all: () => known.values(),
     prune() {
+      byIdentity = new WeakMap()
       for (const [key, { labels }] of known) {
         const isKept = names.every(name => labels[name] === OTHER || isIn(name, labels[name]))
         if (!isKept) known.delete(key)
