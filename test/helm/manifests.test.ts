@@ -397,12 +397,12 @@ t.test('a larger cache gets its memory', async t => {
   const resources = (example: string) =>
     at(find(of(example), 'Deployment/gate-tollgate'), ...GATE, 'resources')
   t.same(resources('minimal'), {
-    requests: { cpu: '100m', memory: '128Mi' },
+    requests: { cpu: '100m', memory: '160Mi' },
     limits: { memory: '256Mi' }
   })
   // 990 000 tokens of 1 KiB more: 967 MiB.
   t.same(resources('settings'), {
-    requests: { cpu: '100m', memory: '1095Mi' },
+    requests: { cpu: '100m', memory: '1127Mi' },
     limits: { memory: '2190Mi' }
   })
 })

@@ -92,7 +92,8 @@ const PORTS = /^Tollgate \S+ on http:\/\/[^:]+:(\d+), health and metrics on http
 
 /** A gate that is ready. `env` as an operator would set it; the system chooses the ports. */
 export async function startGate(start: GateStart = {}): Promise<GateProcess> {
-  const env = { JWT_SECRET, PORT: '0', ADMIN_PORT: '0', ...start.env }
+  const key = start.env?.['JWT_SECRET_FILE'] === undefined ? { JWT_SECRET } : {}
+  const env = { ...key, PORT: '0', ADMIN_PORT: '0', ...start.env }
   const { child, output } = runTollgate({ ...start, env })
   const ended = once(child, 'exit').then(([code]) => (typeof code === 'number' ? code : null))
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {

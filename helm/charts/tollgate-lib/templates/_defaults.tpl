@@ -14,7 +14,7 @@ routes: { existingConfigMap: "" }
 migrations: { mode: hook, database: { name: "", key: DATABASE_URL } }
 listenAddress: 0.0.0.0
 resources:
-  requests: { cpu: 100m, memory: 128Mi }
+  requests: { cpu: 100m, memory: 160Mi }
   limits: { memory: 256Mi }
 nodeOptions: --max-old-space-size-percentage=50 --max-semi-space-size=8
 drainDelaySeconds: 10
