@@ -318,6 +318,24 @@ t.test('every wrong value is refused with a sentence', async t => {
   )
 })
 
+t.test('the command of the README installs a guarded service', async t => {
+  const root = join(CHART, '..')
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const [, command = ''] = /^helm install gate \.\/helm ((?:.*\\\n)*.*)$/m.exec(readme) ?? []
+  const words = command
+    .replaceAll('\\\n', ' ')
+    .split(/\s+/)
+    .map(word => word.replace(/^'(.*)'$/, '$1'))
+  const args = words.map(word => word.replace('=config/', `=${root}/config/`))
+  t.ok(args.length > 10)
+  const objects = await render(four, { args })
+  t.match(at(find(objects, 'Deployment/gate-tollgate'), ...POD, 'containers', 0), {
+    image: 'registry.example.com/tollgate:0.1.0'
+  })
+  t.ok(find(objects, 'NetworkPolicy/gate-tollgate-upstream'))
+  t.ok(find(objects, 'Pod/gate-tollgate-test'))
+})
+
 t.test('everything that is missing is told at once', async t => {
   const { code, stderr } = await helm(four, 'template', {})
   t.equal(code, 1)

@@ -92,8 +92,10 @@ export function describe(
     const name = String(at(entry, 'name'))
     if (name in env) throw new Error(`${name} is there twice`)
     const field = at(entry, 'valueFrom', 'fieldRef', 'fieldPath')
-    if (field !== undefined && field !== 'status.podIP') throw new Error(`no ${String(field)} here`)
-    const text = field === undefined ? String(at(entry, 'value') ?? '') : podIp
+    if (field !== undefined && field !== 'status.podIP')
+      throw new Error(`${name} comes from elsewhere`)
+    const given = at(entry, 'value')
+    const text = field === undefined ? (typeof given === 'string' ? given : '') : podIp
     const value = text.replaceAll('$$(', '$(')
     env[name] = mounts.some(mount => value.startsWith(`${mount}/`)) ? join(root, value) : value
   }
