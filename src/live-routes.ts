@@ -52,7 +52,7 @@ export function openLiveRoutes(
     path,
     loaded: routes,
     look,
-    check: signal => checkAside(path, { ownRoutes }, signal),
+    check: (before, signal) => checkAside(path, { ownRoutes }, before, signal),
     watch: onHint => watchDirectory(dirname(path), onHint),
     schedule: systemSchedule,
     adopt(next) {

@@ -22,7 +22,7 @@ export interface ReloadDeps {
   /** Never rejects. */
   readonly look: (paths: Iterable<string>) => Promise<Seen>
   /** Rejects where the check itself fails, or at the signal. */
-  readonly check: (signal: AbortSignal) => Promise<CheckedRoutes>
+  readonly check: (before: RouteTable, signal: AbortSignal) => Promise<CheckedRoutes>
   readonly watch: (onHint: () => void) => DirectoryWatch
   /** Runs once; gives what cancels it. */
   readonly schedule: (run: () => void, afterMs: number) => () => void
@@ -95,7 +95,7 @@ export function createReload(deps: ReloadDeps): Reload {
     if (!isForced && isSame(found, known)) return
     await quiet(found)
     try {
-      const checked = await deps.check(ending.signal)
+      const checked = await deps.check(table, ending.signal)
       if (ending.signal.aborted) return
       // Whatever the files are now, they were not read as they are.
       if (!isSame(await look(checked.seen.keys()), checked.seen)) asked ??= 'look'
@@ -119,8 +119,12 @@ export function createReload(deps: ReloadDeps): Reload {
     const next = checked.table
     if (next) {
       deps.adopt(next)
-      const counts = { rules: next.rules.length, rulesBefore: table.rules.length }
-      log.info('route file loaded', { from: table.hash, to: next.hash, ...counts })
+      const { hash: from, rules: rulesBefore } = table
+      const counts = { rules: next.rules.length, rulesBefore: rulesBefore.length }
+      void checked.changes.then(changed => {
+        if (ending.signal.aborted) return
+        log.info('route file loaded', { from, to: next.hash, ...counts, ...changed })
+      })
       table = next
     } else tell(checked)
     known = checked.seen

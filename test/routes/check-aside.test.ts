@@ -5,13 +5,15 @@ import t, { type Test } from 'tap'
 import { readTarget } from '../../src/core/target.ts'
 import type { RouteTable } from '../../src/core/rule.ts'
 import { checkAside } from '../../src/routes/check-aside.ts'
+import { countDiff, diffRoutes } from '../../src/routes/diff.ts'
 import { checkRoutes } from '../../src/routes/check.ts'
 import { look } from '../../src/routes/sources.ts'
 import { watchDirectory } from '../../src/routes/watch.ts'
-import { fileWith, lineOf, OWN_ROUTES } from '../support/routes.ts'
+import { fileWith, lineOf, loadText, OWN_ROUTES } from '../support/routes.ts'
 import { eventually } from '../support/gate.ts'
 
 const OPTIONS = { ownRoutes: OWN_ROUTES }
+const BEFORE = loadText(fileWith('GET /r0/{id:int}: a:write', 'GET /r1/{id:int}: a:read')).table
 const NEVER = new AbortController().signal
 
 function fileOf(t: Test, text: string): string {
@@ -39,7 +41,7 @@ t.test('what the thread hands over is the table that the file makes', async t =>
     `options: upstream\ntimeoutMs: 5000\nmode: report\nupstreams: { u: { url: "http://u" } }\n${fileWith(...rules, ...more)}`
   )
   const [aside, here] = await Promise.all([
-    checkAside(path, OPTIONS, NEVER),
+    checkAside(path, OPTIONS, BEFORE, NEVER),
     checkRoutes(path, OPTIONS)
   ])
   const { table } = aside
@@ -47,6 +49,9 @@ t.test('what the thread hands over is the table that the file makes', async t =>
   t.same(JSON.parse(JSON.stringify(table)), JSON.parse(JSON.stringify(here.table)))
   t.same([...table.scopes, ...table.upstreams], [...here.table.scopes, ...here.table.upstreams])
   t.same(aside.findings, here.findings)
+  const counts = countDiff(await diffRoutes(BEFORE, here.table, OWN_ROUTES))
+  t.same(await aside.changes, counts)
+  t.ok(counts.widened > 0)
   t.same([...aside.seen], [...(await look([path]))])
   for (const asked of ['GET /r0/1', 'GET /r699/7', 'POST /Case', 'PUT /all/x/y', 'OPTIONS /r3/1']) {
     const [method = '', target = ''] = asked.split(' ')
@@ -58,8 +63,9 @@ t.test('what the thread hands over is the table that the file makes', async t =>
 
 t.test('a file that is refused comes with its findings, and what was looked at', async t => {
   const path = fileOf(t, `${fileWith('GET /a: a:reed')}\ninclude: [gone.yaml]`)
-  const { findings, seen, table } = await checkAside(path, OPTIONS, NEVER)
+  const { findings, seen, table, changes } = await checkAside(path, OPTIONS, BEFORE, NEVER)
   t.equal(table, undefined)
+  t.equal(await changes, undefined)
   t.match(findings.map(lineOf).join('\n'), /unknown-scope[^]*include/)
   t.equal(seen.get(join(path, '../gone.yaml')), 'ENOENT')
   t.equal(seen.get(path), (await look([path])).get(path))
@@ -67,7 +73,7 @@ t.test('a file that is refused comes with its findings, and what was looked at',
 
 t.test('the signal ends it', async t => {
   const path = fileOf(t, fileWith('GET /a: a:read'))
-  await t.rejects(checkAside(path, OPTIONS, AbortSignal.abort()), { name: 'AbortError' })
+  await t.rejects(checkAside(path, OPTIONS, BEFORE, AbortSignal.abort()), { name: 'AbortError' })
 })
 
 t.test('a look tells contents and why there is none', async t => {

@@ -56,7 +56,8 @@ function world(start: Readonly<Record<string, string>> = { [MAIN]: 'a' }) {
       findings: isWrong ? [finding('yaml', { file: MAIN, line: 3, col: 7 }, 'not a map')] : [],
       hash: digestOf(all),
       seen: new Map(paths.map(path => [path, contentOf(path)])),
-      table: isWrong ? undefined : tableOf(all)
+      table: isWrong ? undefined : tableOf(all),
+      changes: Promise.resolve({ widened: 1, narrowed: 0, moved: 0, unchanged: 1 })
     }
   }
   const reload = createReload({
@@ -133,7 +134,7 @@ t.test('a change is taken after 200 ms of quiet, at the next look or hint', asyn
     {
       level: 'info',
       message: 'route file loaded',
-      fields: { from: digestOf('a'), to: digestOf('bb'), rules: 2, rulesBefore: 1 }
+      fields: { from: digestOf('a'), to: digestOf('bb'), rules: 2, rulesBefore: 1, widened: 1 }
     }
   ])
   t.equal(metrics.get('routes_reloads_total ok'), 1)

@@ -128,7 +128,11 @@ t.test('a swapped ConfigMap is in force at once, everywhere', async t => {
   t.equal(catalogue.json['hash'], hash)
   t.match((await call(`${gate.adminUrl}/metrics`)).text, `tollgate_routes_info{hash="${hash}"} 1`)
   t.match(await metric('routes_last_reload_success'), 1)
-  t.match(gate.output(), `"from":"${before}","to":"${hash}"`)
+  await gate.printed(
+    new RegExp(
+      `"from":"${before}","to":"${hash}","rules":2,"rulesBefore":1,"widened":2,"narrowed":1`
+    )
+  )
   t.match((await call(`${gate.adminUrl}/coverage`)).json, {
     routesHash: hash,
     rules: [{ key: 'GET /new' }, { key: 'GET /scoped', requests: 1 }],
