@@ -67,7 +67,7 @@ export async function checkAside(
     const { parts, ...rest } = verdict
     const table = parts && (await assemble({ ...parts, ...options }, rules))
     if (!table) await end()
-    const changes = table ? readChanges(thread, signal).finally(end) : Promise.resolve(undefined)
+    const changes = table ? readChanges(thread, signal, end) : Promise.resolve(undefined)
     return { ...rest, table, changes }
   } catch (thrown) {
     await end()
@@ -89,7 +89,11 @@ async function sendRules({ rules }: RouteTable, port: MessagePort): Promise<void
 }
 
 /** Never rejects: whatever prevents it, the new table stands. */
-async function readChanges(thread: Worker, signal: AbortSignal): Promise<DiffCounts | undefined> {
+async function readChanges(
+  thread: Worker,
+  signal: AbortSignal,
+  end: () => Promise<void>
+): Promise<DiffCounts | undefined> {
   try {
     const late = AbortSignal.any([signal, AbortSignal.timeout(CHANGES_MS)])
     thread.postMessage('changes', [])
@@ -97,6 +101,8 @@ async function readChanges(thread: Worker, signal: AbortSignal): Promise<DiffCou
     return counts
   } catch {
     return undefined
+  } finally {
+    await end()
   }
 }
 

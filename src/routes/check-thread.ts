@@ -12,8 +12,9 @@ const { path, options, before, rules }: Errand = workerData
 const checked = await checkRoutes(path, options)
 const { findings, hash, seen } = checked
 const table = 'table' in checked ? checked.table : undefined
-for (let i = 0; table && i < table.rules.length; i += RULES_AT_A_TIME) {
-  rules.postMessage(table.rules.slice(i, i + RULES_AT_A_TIME), [])
+const found = table?.rules ?? []
+for (let i = 0; i < found.length; i += RULES_AT_A_TIME) {
+  rules.postMessage(found.slice(i, i + RULES_AT_A_TIME), [])
 }
 const verdict: Verdict = { findings, hash, seen, parts: table && partsOf(table) }
 // What is asked next must find somebody who listens.

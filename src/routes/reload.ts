@@ -7,7 +7,7 @@
  * while it is read is read again.
  */
 import type { Observer } from '../core/observer.ts'
-import type { Log } from '../core/ports.ts'
+import type { Log, LogFields } from '../core/ports.ts'
 import type { RouteTable } from '../core/rule.ts'
 import type { CheckedRoutes } from './check-aside.ts'
 import { type Finding, placeText } from './findings.ts'
@@ -121,15 +121,18 @@ export function createReload(deps: ReloadDeps): Reload {
       deps.adopt(next)
       const { hash: from, rules: rulesBefore } = table
       const counts = { rules: next.rules.length, rulesBefore: rulesBefore.length }
-      void checked.changes.then(changed => {
-        if (ending.signal.aborted) return
-        log.info('route file loaded', { from, to: next.hash, ...counts, ...changed })
-      })
+      void tellLoaded({ from, to: next.hash, ...counts }, checked)
       table = next
     } else tell(checked)
     known = checked.seen
     if (next) settle('ok', POLL_MS)
     else settle('error', REFUSED_POLL_MS)
+  }
+
+  /** The table is in force already: what changed with it takes a moment longer to count. */
+  async function tellLoaded(fields: LogFields, { changes: changed }: CheckedRoutes): Promise<void> {
+    const counts = await changed
+    if (!ending.signal.aborted) log.info('route file loaded', { ...fields, ...counts })
   }
 
   function tell({ findings, hash, seen }: CheckedRoutes): void {
