@@ -215,3 +215,94 @@ pageTest(
     t.equal(await use(stage.gate.url, token), 200, 'it works on until somebody revokes it')
   }
 )
+
+pageTest(t, stage, 'the whole way by keyboard alone', async (t, { gate, answers }, visit) => {
+  const jwt = await userJwt({ sub: 'keys', email: EMAIL })
+  answers.set('POST /api/auth/login', { body: { token: jwt } })
+  const seen = await visit()
+  const { page } = seen
+  const { keyboard } = page
+  const press = async (...keys: readonly string[]) => {
+    for (const key of keys) await keyboard.press(key)
+  }
+  const on = async (wanted: string) =>
+    t.equal(await seen.focused(wanted), wanted, `focus: ${wanted}`)
+  /** Tab, as often as it takes; a focus that nobody can see would end the way. */
+  const tabTo = async (wanted: string, key = 'Tab') => {
+    for (let i = 0; i < 60 && (await seen.focusedNow()) !== wanted; i++) await press(key)
+    await on(wanted)
+    t.ok(await page.evaluate(IS_SEEN), `${wanted} shows that it has the focus`)
+  }
+  await page.locator('#email').waitFor()
+  await press('Tab')
+  await on('Skip to content')
+  await tabTo('email')
+  await keyboard.type(EMAIL)
+  await tabTo('password')
+  await keyboard.type('anything')
+  await press('Enter')
+  await on('list-title')
+  await tabTo('open-create')
+  await press('Enter')
+  await on('create-title')
+  await tabTo('name')
+  await keyboard.type('Keys')
+  await tabTo('access-all')
+  await press('ArrowDown')
+  await on('access-some')
+  await tabTo('repository')
+  await page.getByRole('combobox', { name: 'Add a repository' }).waitFor()
+  await keyboard.type('shop')
+  await press('ArrowDown', 'ArrowDown')
+  t.equal(
+    await page.getByRole('option', { selected: true }).first().textContent(),
+    'acme/shop staging'
+  )
+  await press('Escape')
+  t.equal(await page.locator('#options').isVisible(), false)
+  await press('ArrowUp', 'Enter')
+  await on('repository')
+  t.equal(await page.locator('#chosen li').count(), 1)
+  await press('Shift+Tab')
+  await on('×')
+  await press('Enter')
+  await on('repository')
+  await keyboard.type('shop-production')
+  await press('Enter')
+  await tabTo('signature')
+  await press('Space')
+  t.ok(await page.locator('#signature').isChecked())
+  await tabTo('create-submit')
+  await press('Enter')
+  await on('secret-title')
+  await press('Escape')
+  t.match(await page.locator('#secret-text').inputValue(), /^ci_/, 'Escape does not close it')
+  await tabTo('secret-copy')
+  await press('Enter')
+  await tabTo('secret-done')
+  await press('Enter')
+  if (await page.locator('#leave').isVisible()) await page.locator('#leave-go').press('Enter')
+  await on('Keys')
+  await tabTo('Rotate Keys')
+  await press('Enter')
+  await on('grace')
+  await press('Escape')
+  await on('Rotate Keys')
+  await press('Tab')
+  await on('Revoke Keys')
+  await press('Enter')
+  await on('revoke-cancel')
+  await press('Escape')
+  await on('Revoke Keys')
+  await press('Enter', 'Tab', 'Enter')
+  await page.getByText(/: Revoked\. /).waitFor()
+  await on('list-title')
+  const { json } = await call(`${gate.url}/api/auth/cli-tokens`, { bearer: jwt })
+  t.same(json, { tokens: [] })
+})
+
+/** The outline of what has the focus, or of the box around it. */
+const IS_SEEN = `(() => {
+  const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement)
+  return outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2
+})()`

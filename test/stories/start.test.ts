@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { NO_BROWSER, openBrowser, openPage } from '../support/browser.ts'
 import { call, runTollgate } from '../support/gate.ts'
 
 const run = promisify(execFile)
@@ -81,6 +82,21 @@ t.test('with nothing configured the banner’s lines work, and what was made is 
   t.equal(onPage.status, 201)
   const read = `http://127.0.0.1:${port}/api/scans/dashboard`
   t.equal((await call(read, { bearer: String(onPage.json['token']) })).status, 200)
+
+  await t.test('and so it does in a browser', { skip: NO_BROWSER }, async t => {
+    const seen = await openPage(await openBrowser(t))
+    await seen.page.goto(page)
+    const press = (name: string) => seen.page.getByRole('button', { name, exact: true }).click()
+    await press('Use the demo account')
+    await press('Create token')
+    await seen.page.getByLabel('Name', { exact: true }).fill('My first token')
+    await press('Create token')
+    await seen.page.getByRole('heading', { name: /^Copy your token/ }).waitFor()
+    const shown = await seen.page.locator('#try').textContent()
+    const { stdout } = await run('bash', ['-c', `${shown}`.replace('curl -i', 'curl -sS -i')])
+    t.match(stdout, 'HTTP/1.1 200 ')
+    t.same(seen.complaints, [])
+  })
 
   // What is kept outlives a restart, and has one user at a time.
   const jwt = /^Demo JWT +(\S+)$/m.exec(output())?.[1]

@@ -1,6 +1,5 @@
 /** Rotating and revoking: what is asked before, what is said meanwhile, and the receipt. */
 /** @import { Answer, NewToken, Receipt, Token } from './types.d.ts' */
-import { isNew } from './create.js'
 import {
   announce,
   at,
@@ -16,7 +15,7 @@ import {
   say,
   tell
 } from './dom.js'
-import { call, now } from './gate.js'
+import { call, isNew, now } from './gate.js'
 import { focusRow, loadList, markUncertain, neighbourOf, TOKENS } from './list.js'
 import { scopeList } from './row.js'
 import { showSecret } from './secret.js'

@@ -2,8 +2,8 @@
 /** @import { Answer, FieldError, NewToken } from './types.d.ts' */
 import { heldScopes } from './allowed-rules.js'
 import { at, copyOf, get, input, make, on, onClick, onSubmit, reasonOf, say, tell } from './dom.js'
-import { call, now } from './gate.js'
-import { showErrors } from './form-errors.js'
+import { call, isNew, now } from './gate.js'
+import { forgive, showErrors } from './form-errors.js'
 import { readLink } from './link.js'
 import { TOKENS } from './list.js'
 import { showPreview } from './preview.js'
@@ -40,6 +40,10 @@ const date = input('expires-date')
 export function startCreate({ made, doubt, cancel }) {
   startPicker(update)
   onSubmit('create-form', () => void submit(made, doubt))
+  on(at('create-form'), 'input', ({ target }) => {
+    const part = target instanceof Element ? target.closest('[data-field]') : undefined
+    if (part) forgive(part)
+  })
   onClick('create-cancel', cancel)
   on(name, 'input', countName)
   on(expires, 'change', showExpiry)
@@ -225,24 +229,17 @@ async function submit(made, doubt) {
   const { status, body } = answer
   if (status === 201 && isNew(body)) made(body)
   else if (status === 400 && body.errors) showErrors(body.errors)
-  else if (status === 0 || status === 201) {
-    tell('create-problem', UNKNOWN, answer)
+  else if (status === 0 || status === 201 || status === 503) {
+    // Also a store that does not answer may have the token.
+    tell('create-problem', status === 503 ? `${reasonOf(answer)} ${UNKNOWN}` : UNKNOWN, answer)
     doubt()
   } else if (status !== 401) {
-    tell('create-problem', status === 503 ? NOT_MADE : reasonOf(answer), answer, () =>
+    tell('create-problem', reasonOf(answer), answer, () =>
       get('create-form', HTMLFormElement).requestSubmit()
     )
-  } else button.focus()
-  if (status !== 201 && status !== 401) at('create-problem').scrollIntoView({ block: 'nearest' })
-}
-
-const NOT_MADE =
-  'The gate cannot reach its database. No token was made; what you typed is still here.'
-
-/**
- * @param {{ readonly token?: string | undefined, readonly id?: string | undefined }} body
- * @returns {body is NewToken}
- */
-export function isNew(body) {
-  return typeof body.token === 'string' && typeof body.id === 'string'
+  }
+  if (status === 201 || status === 400) return
+  // The button lost it when it was disabled; the eyes belong to what is told at the top.
+  button.focus({ preventScroll: true })
+  at('create-problem').scrollIntoView({ block: 'nearest' })
 }

@@ -138,6 +138,7 @@ export function tell(id, text, answer, again) {
 
 /** @param {Answer<unknown>} answer */
 export function reasonOf({ status, body }) {
+  if (body.code === 'TOKEN_STORE_UNAVAILABLE') return 'The gate cannot reach its database.'
   if (status !== 0) return body.message ?? `The gate answered ${status}.`
   return navigator.onLine ? 'The gate does not answer.' : 'No connection.'
 }
@@ -156,7 +157,7 @@ export async function copy(text, shown) {
     return COPIED
   } catch {
     // Not there outside HTTPS and localhost, or not allowed.
-    if (shown instanceof HTMLInputElement) shown.select()
+    if (shown instanceof HTMLTextAreaElement) shown.select()
     else getSelection()?.selectAllChildren(shown)
     return `Press ${/Mac|iP/.test(navigator.platform) ? '⌘' : 'Ctrl+'}C to copy.`
   }

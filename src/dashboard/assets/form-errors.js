@@ -26,16 +26,25 @@ function describe(element, ids) {
 }
 
 /**
+ * What was wrong there is not told any more: it is being changed, or sent again.
+ * @param {Element} part of the form, or all of it
+ */
+export function forgive(part) {
+  for (const old of part.querySelectorAll('.error')) old.remove()
+  for (const bad of part.querySelectorAll('[aria-invalid]')) {
+    bad.removeAttribute('aria-invalid')
+    describe(bad, (bad.getAttribute('aria-describedby') ?? '').replace(/ ?error-\d+/g, ''))
+  }
+  const isRight = !document.querySelector('#create-form .error')
+  if (isRight) at('create-problem').querySelector('.summary')?.remove()
+}
+
+/**
  * A summary with links at the top, which takes the focus, and each text beside its field.
  * @param {readonly FieldError[]} errors
  */
 export function showErrors(errors) {
-  for (const old of document.querySelectorAll('#create-form .error')) old.remove()
-  for (const bad of document.querySelectorAll('#create-form [aria-invalid]')) {
-    bad.removeAttribute('aria-invalid')
-    describe(bad, (bad.getAttribute('aria-describedby') ?? '').replace(/ ?error-\d+/g, ''))
-  }
-  at('create-problem').querySelector('.summary')?.remove()
+  forgive(at('create-form'))
   if (errors.length === 0) return
   const items = errors.map(({ field, message }, i) => {
     const known = FIELDS.get(field)

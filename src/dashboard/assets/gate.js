@@ -2,7 +2,7 @@
  * Calls through the gate, and in whose name. The JWT is in a variable of this module and, if the box
  * is ticked, in this tab's sessionStorage; never in a URL, a cookie or localStorage.
  */
-/** @import { Answer, User } from './types.d.ts' */
+/** @import { Answer, NewToken, User } from './types.d.ts' */
 
 const KEPT = 'tollgate.jwt'
 
@@ -124,4 +124,13 @@ export function readJwt(text) {
   } catch {
     return undefined
   }
+}
+
+/**
+ * The answer holds a token: it was not cut off.
+ * @param {{ readonly token?: string | undefined, readonly id?: string | undefined }} body
+ * @returns {body is NewToken}
+ */
+export function isNew(body) {
+  return typeof body.token === 'string' && typeof body.id === 'string'
 }

@@ -76,7 +76,7 @@ export function takeList(answer) {
 function problemOf(answer) {
   const { status, body } = answer
   if (status === 403) return `Your account may not manage tokens. ${body.message ?? ''}`
-  if (status === 503) return 'The gate cannot reach its database. Your tokens are as they were.'
+  if (status === 503) return `${reasonOf(answer)} Your tokens are as they were.`
   return reasonOf(answer)
 }
 
@@ -155,7 +155,6 @@ function render() {
   at('rows').replaceChildren(...found.map(token => toRow(token, uncertain.has(token.id), act)))
   at('tokens').hidden = found.length === 0
   at('empty').hidden = !isEmpty || asOfMs === 0
-  at('list-tools').hidden = isEmpty && !input('with-inactive').checked
   at('no-match').hidden = isEmpty || found.length > 0
   at('filter-field').hidden = state.tokens.length < FILTER_FROM
   for (const header of document.querySelectorAll('[data-sort]')) {

@@ -1,12 +1,12 @@
 /** The token's text: in this module and in one field until Done, then nowhere. */
 /** @import { NewToken } from './types.d.ts' */
 import { allowedRules } from './allowed-rules.js'
-import { at, COPIED, copy, dialog, input, on, onClick, say } from './dom.js'
+import { at, COPIED, copy, dialog, get, on, onClick, say } from './dom.js'
 import { firstCall } from './preview.js'
 import { exactly } from './time.js'
 import { clearAddress, show, state } from './views.js'
 
-const field = input('secret-text')
+const field = get('secret-text', HTMLTextAreaElement)
 const leave = dialog('leave')
 let isCopied = false
 /** What goes on once the token may be lost. */

@@ -23,14 +23,15 @@ export const secretView = html`<section
     <h2 id="secret-title" tabindex="-1">Copy your token now. It is not shown again.</h2>
     <p class="muted"><bdi id="secret-name"></bdi><span id="secret-facts"></span></p>
     <div class="secret-row">
-      <input
+      <textarea
         id="secret-text"
+        rows="1"
         readonly
         autocomplete="off"
         spellcheck="false"
         translate="no"
         aria-label="Token"
-      />
+      ></textarea>
       <button type="button" class="primary" id="secret-copy">Copy</button>
     </div>
     <p role="status" id="copied" class="copied"></p>

@@ -9,7 +9,7 @@ import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-c
 import type { Test } from 'tap'
 import { NO_BROWSER, openBrowser, openPage, type WatchedPage } from '../../support/browser.ts'
 import { type Fleet, type FleetOptions, startFleet } from '../../support/fleet.ts'
-import { type GateProcess, userJwt } from '../../support/gate.ts'
+import { eventually, type GateProcess, userJwt } from '../../support/gate.ts'
 import type { Recorded } from '../../support/upstream.ts'
 
 export const EMAIL = 'ada@shop.example'
@@ -80,6 +80,7 @@ export interface Visit extends WatchedPage {
   readonly text: (text: string | RegExp) => Locator
   /** Of the element that has the focus: its id, else its text. Waits a while for the wanted one. */
   readonly focused: (wanted: string) => Promise<string>
+  readonly focusedNow: () => Promise<string>
 }
 
 export interface VisitOptions extends BrowserContextOptions {
@@ -110,7 +111,8 @@ export function pageTest(
         button: name => page.getByRole('button', { name, ...exactly(name) }),
         field: name => page.getByLabel(name, exactly(name)),
         text: text => page.getByText(text),
-        focused: wanted => waitForFocus(page, wanted)
+        focused: wanted => waitForFocus(page, wanted),
+        focusedNow: () => page.evaluate<string>(FOCUSED)
       }
       visits.push(visit)
       await page.goto(`${url}${PAGE}${query}`)
@@ -133,9 +135,9 @@ function exactly(name: string | RegExp): { readonly exact?: boolean } {
 const FOCUSED = `(({ id, textContent }) => id || textContent.trim())(document.activeElement)`
 
 async function waitForFocus(page: Page, wanted: string): Promise<string> {
-  const isThere = `${FOCUSED} === ${JSON.stringify(wanted)}`
-  await page.waitForFunction(isThere, undefined, { timeout: 3000 }).catch(() => undefined)
-  return page.evaluate<string>(FOCUSED)
+  const now = () => page.evaluate<string>(FOCUSED)
+  await eventually('the focus', async () => (await now()) === wanted, 8000).catch(() => undefined)
+  return now()
 }
 
 /** A whole `ci_` token, or a JWT. */
@@ -203,3 +205,22 @@ export async function signInAs(
   await button('Continue with this JWT').click()
   await page.getByRole('button', { name: 'Sign out' }).waitFor()
 }
+
+/** What is wider than the window, or cut off in its own box; none on a good page. */
+export function findCutOff(page: Page): Promise<readonly string[]> {
+  return page.evaluate<readonly string[]>(CUT_OFF)
+}
+
+const CUT_OFF = `(() => {
+  const width = document.documentElement.clientWidth
+  const all = [...document.querySelectorAll('body *')].filter(element => element.checkVisibility())
+  const bad = all.filter(element => {
+    if (element.closest('.unseen, .skip, option, select')) return false
+    const { left, right } = element.getBoundingClientRect()
+    const isHidden = getComputedStyle(element).overflowX !== 'visible'
+    const isCut = isHidden && element.scrollWidth > element.clientWidth + 1
+    return right > width + 1 || left < -1 || (isCut && element.localName !== 'input')
+  })
+  const wide = document.documentElement.scrollWidth > width ? ['the page scrolls sideways'] : []
+  return [...wide, ...bad.map(({ outerHTML }) => outerHTML.slice(0, 120))]
+})()`
