@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util'
 import { startFaultProxy } from '../test/support/fault-proxy.ts'
 import { startFleet } from '../test/support/fleet.ts'
 import { metricsOf } from '../test/support/prometheus.ts'
-import { BUSY, createBook } from './soak/book.ts'
+import { AFTERMATH_MS, type Book, BUSY, createBook } from './soak/book.ts'
 import { startSoakClients } from './soak/clients.ts'
 import { breakThings, reloadRoutes } from './soak/faults.ts'
 import { drawPlot } from './soak/plot.ts'
@@ -22,6 +22,11 @@ const FAULT_EVERY_MS = 55_000
 const RELOAD_EVERY_MS = 20_000
 /** A loop that was late for so long explains 503: the machine had no time for the gate. */
 const STARVED_MS = 250
+const WATCH_MS = 20
+/** With the way there and back: a good part of the 250 ms. */
+const LATE_MS = 80
+/** A stall explains what was under way, and nothing later. */
+const SOON_MS = 500
 const MEBIBYTE = 1_048_576
 const WARM_SHARE = 0.1
 
@@ -38,6 +43,25 @@ try {
 
 function nowMs(): number {
   return performance.now()
+}
+
+/**
+ * The links to the stores run in this process: while it is late, so is every reply of theirs, and a
+ * nonce waits 250 ms at most. Gives what ends the watch.
+ */
+function watchSelf(book: Book): () => void {
+  let dueMs = nowMs() + WATCH_MS
+  const timer = setInterval(() => {
+    const lateMs = nowMs() - dueMs
+    dueMs = nowMs() + WATCH_MS
+    if (lateMs < LATE_MS) return
+    const span = book.open(`${BUSY}, the links were ${LATE_MS} ms late or more`)
+    Object.assign(span, {
+      fromMs: nowMs() - lateMs - WATCH_MS,
+      toMs: nowMs() - AFTERMATH_MS + SOON_MS
+    })
+  }, WATCH_MS)
+  return () => clearInterval(timer)
 }
 
 function line(text: string): void {
@@ -58,7 +82,9 @@ async function soak(): Promise<boolean> {
     DATABASE_URL: database.url.replace(`:${postgres.port}/`, `:${postgresLink.port}/`),
     REDIS_URL: redis.url.replace(`:${redis.port}`, `:${redisLink.port}`),
     ROUTES_FILE: routes,
-    ACCESS_LOG: 'off'
+    ACCESS_LOG: 'off',
+    // Full in the first minutes, so that what grows later is no cache.
+    CACHE_MAX_TOKENS: '2000'
   }
   const gates = [await fleet.startGate(env), await fleet.startGate(env)]
   const book = createBook(nowMs)
@@ -69,6 +95,9 @@ async function soak(): Promise<boolean> {
     ended.signal
   )
   const reloading = reloadRoutes(routes, RELOAD_EVERY_MS, ended.signal)
+
+  const endWatch = watchSelf(book)
+  t.teardown(endWatch)
 
   const startedMs = nowMs()
   const samples: Sample[][] = gates.map(() => [])

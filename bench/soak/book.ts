@@ -35,7 +35,7 @@ export interface Book {
 }
 
 /** How long after its end a fault may still show: reconnecting, nonces that are waited for. */
-const AFTERMATH_MS = 6000
+export const AFTERMATH_MS = 6000
 const OURS = /^503 (?:TOKEN_STORE_UNAVAILABLE|NONCE_STORE_\w+|REVOCATION_UNCONFIRMED|OVERLOADED)$/
 
 /** What the machine did by itself is the last explanation. */
