@@ -52,7 +52,12 @@ export function changeOf({ before, after, subject }: DiffLine): string {
     return [before, after].map(rule => (rule ? summaryOf(rule) : none)).join(' → ')
   }
   const [first, second] = [partsOf(before), partsOf(after)]
-  const differing = first.map((_, i) => i).filter(i => first[i] !== second[i])
+  const isToldBy = (i: number) => {
+    const sides = [first[i] ?? '', second[i] ?? '']
+    // Of what one of the two cannot have, only what is unusual is told.
+    return sides.includes('') ? !sides.every(side => USUAL.includes(side)) : sides[0] !== sides[1]
+  }
+  const differing = first.map((_, i) => i).filter(isToldBy)
   const shown = differing.length === 0 ? [0] : differing
   const [from, to] = [first, second].map(parts =>
     shown

@@ -40,7 +40,7 @@ t.test('what passes, what no longer does, and what does for others', async t => 
     await textOf(before, after),
     `WIDENED   DELETE /a/{id}       a:read and a:write → a:read
           a token with a:read may now DELETE /a/x
-NARROWED  GET /quota           any-token, repo not said, signature optional → jwt
+NARROWED  GET /quota           any-token → jwt
           a token without scopes may no longer GET /quota
           why: people alone
 MOVED     POST /a/{id}/retry   a:write → b:read
