@@ -15,6 +15,7 @@ import { openParts, type Parts } from './embedded/parts.ts'
 import { type LiveRoutes, openLiveRoutes } from './live-routes.ts'
 import { openOwnRoutes } from './own.ts'
 import { type Connections, createConnections } from './proxy/connections.ts'
+import { watchExposure } from './proxy/exposure.ts'
 import { startLoad } from './proxy/load.ts'
 import { createProxyServer, type ProxyServer } from './proxy/server.ts'
 import type { LoadedRoutes } from './routes/compile.ts'
@@ -48,7 +49,7 @@ export interface RunningGate {
   readonly ready: Promise<void>
   /** Reads the route file at once, whether or not it has changed. */
   reloadRoutes(): void
-  /** Not ready any more; connections close as they are answered, streams at once. */
+  /** Not ready any more, and connections close as they are answered; all else goes on. */
   drain(): void
   /** Drains, lets running requests finish within the grace, and closes everything. */
   stop(): Promise<void>
@@ -89,6 +90,7 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
     replica: () => stores.revocation.state(),
     isNonceStoreUp: stores.isNonceStoreUp
   })
+  watchUpstream(stack, opening)
   const adminPort = await admin.listen()
   const port = await proxy.listen()
   readiness.markStarted()
@@ -99,7 +101,7 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
   let stopping: Promise<void> | undefined
   const drain = () => {
     readiness.beginDraining()
-    connections.drain()
+    observer.gauge('draining', 1)
   }
   return {
     port,
@@ -118,6 +120,26 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
       return stopping
     }
   }
+}
+
+/** How soon an exposed application is seen after its start, and how late after a change. */
+const EXPOSURE_LOOKS = { retryMs: 1000, intervalMs: 30_000 }
+
+function watchUpstream(
+  stack: AsyncDisposableStack,
+  { settings, parts, readiness, observer, log }: Opening
+): void {
+  const { POD_IP: podIp, UPSTREAM_EXPOSURE: word } = settings
+  if (word === 'off') return
+  const { upstreamUrl } = parts
+  const exposure = watchExposure({
+    ...{ upstreamUrl, podIp, observer, log },
+    ...EXPOSURE_LOOKS
+  })
+  if (!exposure) return
+  stack.defer(() => exposure.stop())
+  const whenExposed = word === 'refuse' ? 'exposed' : 'degraded'
+  readiness.watch('exposure', () => (exposure.isExposed() ? whenExposed : 'ok'))
 }
 
 /** The schema, then this replica's row, then the lease: before that, no token is known. */
@@ -149,6 +171,7 @@ async function finish(
   { proxy, connections, closing }: Finishing
 ): Promise<void> {
   if (DRAIN_DELAY_MS > 0) await sleep(DRAIN_DELAY_MS)
+  connections.drain()
   proxy.stopAccepting()
   await connections.settle(SHUTDOWN_GRACE_MS)
   await closing.disposeAsync()

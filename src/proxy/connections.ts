@@ -89,7 +89,6 @@ export function createConnections({ maxInFlight, observer }: ConnectionsOptions)
     },
     drain() {
       isDraining = true
-      observer.gauge('draining', 1)
       for (const guard of streams.keys()) guard.end('drain')
     },
     async settle(graceMs) {
