@@ -132,10 +132,7 @@ function watchUpstream(
   const { POD_IP: podIp, UPSTREAM_EXPOSURE: word } = settings
   if (word === 'off') return
   const { upstreamUrl } = parts
-  const exposure = watchExposure({
-    ...{ upstreamUrl, podIp, observer, log },
-    ...EXPOSURE_LOOKS
-  })
+  const exposure = watchExposure({ upstreamUrl, podIp, observer, log, ...EXPOSURE_LOOKS })
   if (!exposure) return
   stack.defer(() => exposure.stop())
   const whenExposed = word === 'refuse' ? 'exposed' : 'degraded'
