@@ -91,7 +91,7 @@ export function gateContainer(options: GateOptions): Fields {
     lifecycle: {
       preStop: { exec: { command: ['/nodejs/bin/node', '-e', "process.kill(1,'SIGUSR2')"] } }
     },
-    resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '256Mi' } },
+    resources: { requests: { cpu: '100m', memory: '160Mi' }, limits: { memory: '256Mi' } },
     securityContext: {
       runAsNonRoot: true,
       runAsUser: 65_532,
