@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse, stringify } from 'yaml'
+import { DRAIN_SECONDS, gateContainer, gateVolumes } from '../../src/inject/container.ts'
 import { effort } from '../support/effort.ts'
 import {
   at,
@@ -106,6 +107,8 @@ t.test('the route files of the examples load', async t => {
     t.doesNotThrow(() => loadText(...texts), name)
   }
 })
+
+const POD = ['spec', 'template', 'spec'] as const
 
 const COMPLETE = [caseFile('minimal-values.yaml')]
 
@@ -408,7 +411,8 @@ t.test('as a subchart it takes the parent’s global and can be left out', async
   }
 })
 
-t.test('a chart of one’s own gets the same container from the library', async t => {
+/** A stranger's chart that has the library in its `charts/`. */
+function ownChart(t: { teardown(release: () => unknown): void }): string {
   const own = folder(t)
   cpSync(join(CHART, 'charts/tollgate-lib'), join(own, 'charts/tollgate-lib'), { recursive: true })
   writeFileSync(
@@ -420,6 +424,11 @@ t.test('a chart of one’s own gets the same container from the library', async 
     join(import.meta.dirname, 'own-deployment.yaml.tpl'),
     join(own, 'templates/deployment.yaml')
   )
+  return own
+}
+
+t.test('a chart of one’s own gets the same container from the library', async t => {
+  const own = ownChart(t)
   const secrets = ['database', 'redis', 'jwt'].map(name => `tollgate.secrets.${name}.name=gate`)
   const args = ['tollgate.upstream.url=http://127.0.0.1:3000', ...secrets].flatMap(text => [
     '--set',
@@ -492,4 +501,45 @@ t.test('a chart of one’s own gets the same container from the library', async 
   t.match(managed.stderr, 'config.PORT is refused: the gate listens on 8080 in a pod')
 })
 
-const POD = ['spec', 'template', 'spec'] as const
+t.test('inject puts the container of the library into a pod', async t => {
+  const own = ownChart(t)
+  const options = {
+    image: 'registry.example.com/tollgate:0.1.0',
+    appPort: 3000,
+    exposure: 'warn',
+    secrets: { database: 'db', redis: 'cache', jwt: 'keys' },
+    routesConfigMap: 'rules',
+    appProbes: { 'api/readiness': 'http://127.0.0.1:3000/health' }
+  } as const
+  for (const { jwt, config } of [
+    { jwt: 'keys', config: {} },
+    // Without the key inject expects a key set from elsewhere; the chart says from where.
+    { jwt: undefined, config: { JWT_JWKS_URL: 'https://login.example.com/keys' } }
+  ]) {
+    const values = join(own, 'values-of-inject.yaml')
+    writeFileSync(
+      values,
+      stringify({
+        tollgate: {
+          image: { repository: 'registry.example.com/tollgate' },
+          upstream: { url: 'http://127.0.0.1:3000', exposure: 'warn' },
+          secrets: {
+            database: { name: 'db' },
+            redis: { name: 'cache' },
+            jwt: { name: jwt ?? '' }
+          },
+          routes: { existingConfigMap: 'rules' },
+          config: { APP_PROBES: options.appProbes, ...config }
+        }
+      })
+    )
+    const [deployment] = await render(four, { chart: own, values: [values] })
+    const pod = at(deployment, ...POD)
+    const injected = { ...options, secrets: { ...options.secrets, jwt } }
+    const container = at(pod, 'initContainers', 0)
+    const rest = listAt(container, 'env').filter(entry => at(entry, 'name') !== 'JWT_JWKS_URL')
+    t.same({ ...Object(container), env: rest }, gateContainer(injected))
+    t.same(at(pod, 'volumes'), gateVolumes(injected))
+    t.equal(at(pod, 'containers', 0, 'lifecycle', 'preStop', 'sleep', 'seconds'), DRAIN_SECONDS)
+  }
+})
