@@ -122,7 +122,8 @@ class Lane {
     this.#guard = guard
     this.#from.on('readable', () => this.pass())
     // Half-closed is a state of TCP, not of a WebSocket: what is left is sent, then both end.
-    this.#from.once('end', () => this.#to.end())
+    if (this.#from.readableEnded) this.#to.end()
+    else this.#from.once('end', () => this.#to.end())
     this.#to.on('drain', () => this.pass())
     this.pass()
   }

@@ -1,4 +1,5 @@
 /** Upgrades and tunnels: a connection leaves HTTP only where a rule says so. */
+import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
@@ -167,6 +168,7 @@ t.test('U8, U9: a tunnel is decided like any request, and opens after the decisi
   t.same(seen, [], 'no handshake went on')
 })
 
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const SOCKET_RULE = `${ROUTES}  GET /api/socket:         { scope: a:read, upgrade: websocket }\n`
 
 t.test('U11: a handshake behind a request without an answer opens nothing', async t => {
@@ -218,4 +220,36 @@ t.test('U12: who was refused a tunnel keeps no connection, whatever he does', as
   t.match(await closed, { code: /^(?:ECONNRESET|EPIPE)$/ })
   clearInterval(writing)
   clearTimeout(timer)
+})
+
+t.test('U13: a client that ends its side before its tunnel is open ends it', async t => {
+  const ended: string[] = []
+  const { proxy, fill } = await startRange(t, {
+    routes: SOCKET_RULE,
+    upstream: {
+      upgrade: (request, socket) => {
+        socket.on('error', () => undefined)
+        socket
+          .once('end', () => {
+            ended.push('upstream')
+            socket.end()
+          })
+          .resume()
+        setTimeout(() => {
+          const accept = hash('sha1', `${request.headers['sec-websocket-key']}${GUID}`, 'base64')
+          socket.write(
+            `HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
+          )
+        }, 100)
+      }
+    }
+  })
+  for (const text of ['', 'frames']) {
+    const socket = connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.on('error', () => undefined)
+    socket.resume().end(fill(`${get('/api/socket', `${A}${HANDSHAKE}`)}${text}`))
+    await once(socket, 'end')
+    socket.destroy()
+  }
+  await eventually('the upstream is told', () => ended.length === 2, 2000)
 })

@@ -21,7 +21,7 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   'cli-token': ['x-ci-auth', ...OWNER, 'x-ci-token-id', 'x-ci-token-name']
 }
 const NEVER =
-  /^(?:x-cli-|forwarded$|x-real-ip$|x-client-ip$|true-client-ip$|x-original-|x-rewrite-url$|x-http-method$|x-http-method-override$|x-method-override$|client-cert|x-client-cert|x-ssl-client-|proxy$|proxy-|keep-alive$|te$|trailer$|http2-settings$|expect$)/
+  /^(?:x-cli-|forwarded$|x-real-ip$|x-client-ip$|true-client-ip$|x-original-(?:url|uri|method|host)$|x-rewrite-url$|x-http-method$|x-http-method-override$|x-method-override$|client-cert|x-client-cert|x-ssl-client-|proxy$|proxy-|keep-alive$|te$|trailer$|http2-settings$|expect$)/
 
 /** Undefined: it may be there. `used`: the signatures that have been seen so far; is added to. */
 export function problemOf(
