@@ -87,9 +87,14 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     clientErrorHandler: (error, socket) => refuseUnparsed(error, socket),
     // Its router would decode the target, and answer one it cannot decode before any hook.
     rewriteUrl: () => '/',
+    // It would believe anybody's X-Forwarded-*: client-address.ts reads the socket.
     trustProxy: false,
     forceCloseConnections: 'idle',
+    // While closing it would answer by itself, in a shape that is not ours and without Retry-After.
+    return503OnClosing: false,
+    // HEAD is decided as what it is, by the same hook.
     exposeHeadRoutes: false,
+    // It would log targets.
     logger: false
   })
   app.setErrorHandler((cause, _request, reply) => {
@@ -132,6 +137,10 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     // Never dialled: where a request goes is in its permit.
     upstream: 'http://upstream.invalid',
     routes: ['/', '/*'],
+    // Its own proxy of upgrades would decide about none of them.
+    websocket: false,
+    // Bodies pass unread: parsers would limit and change them.
+    proxyPayloads: true,
     handler: (request, reply) => {
       reply.hijack()
       const passed = admitted.get(request.raw)
@@ -175,6 +184,8 @@ function createHttpServer(
       keepAliveTimeout: LIMITS.keepAliveMs,
       // core/head.ts refuses with the documented body.
       requireHostHeader: false,
+      // Joined values would hide a header that stands twice.
+      joinDuplicateHeaders: false,
       noDelay: true,
       optimizeEmptyRequests: true,
       // One that is sent before earlier answers stays with the parser, and is refused.
@@ -184,6 +195,9 @@ function createHttpServer(
   )
   server.maxHeadersCount = LIMITS.maxHeadersCount
   server.maxConnections = LIMITS.maxConnections
+  // Neither a number of requests nor silence ends a connection by itself: streams may be silent.
+  server.maxRequestsPerSocket = 0
+  server.timeout = 0
   server.on('drop', () => observer.count('shed_total', { reason: 'connections' }))
   // Both would be answered by Node before anything is decided.
   server.on('checkContinue', handler)

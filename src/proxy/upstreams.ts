@@ -165,8 +165,15 @@ function openUpstream(
   const connect = createConnector(isSocket ? url.slice('unix:'.length) : undefined, tls, options)
   const shared = {
     connect,
+    // HTTP/2 would be translated: other framing, other header rules.
     allowH2: false,
     maxHeaderSize: MAX_HEAD_BYTES,
+    // A body that is shorter or longer than its Content-Length ends its connection.
+    strictContentLength: true,
+    // Answers are streamed, with backpressure; what counts is progress, watched in relay.ts.
+    maxResponseSize: -1,
+    // As many as requests are under way, which MAX_IN_FLIGHT bounds for all upstreams together.
+    connections: null,
     // 0 closes each connection after its one request.
     pipelining: options.keepAliveMs === 0 ? 0 : 1,
     keepAliveTimeoutThreshold: HINT_MARGIN_MS,

@@ -136,6 +136,21 @@ t.test('C12: a signature is whole, or the request is refused', async t => {
   ])
 })
 
+t.test('C8: one signed request passes once, in turn and at once', async t => {
+  const range = await startRange(t)
+  const { proxy } = range
+  const signed = fresh(range.a.text, 'once')
+  const twice = request(signed, signatureOf(signed))
+  const statusOf = async (send: string) => (await sendRaw(proxy.port, send)).answers[0]?.status
+  t.same([await statusOf(twice), await statusOf(twice)], [200, 401], 'apisix#5784')
+  const again = fresh(range.a.text, 'at-once')
+  const sent = request(again, signatureOf(again))
+  const statuses = await Promise.all(Array.from({ length: 50 }, () => statusOf(sent)))
+  t.equal(statuses.filter(status => status === 200).length, 1, 'CVE-2026-73636 httpd')
+  t.equal(statuses.filter(status => status === 401).length, 49)
+  t.equal(proxy.upstream.begun, 2)
+})
+
 t.test('C15: nobody learns why a token is refused', async t => {
   const { proxy } = await startRange(t)
   const expired = proxy.addToken({ expiresAtMs: Date.now() - 1000 })

@@ -253,3 +253,44 @@ t.test('U13: a client that ends its side before its tunnel is open ends it', asy
   }
   await eventually('the upstream is told', () => ended.length === 2, 2000)
 })
+
+t.test(
+  'U10: a tunnel carries bytes both ways, without the token, and no longer than it lives',
+  async t => {
+    const range = await startRange(t, {
+      routes: SOCKET_RULE,
+      upstream: {
+        upgrade: (request, socket) => {
+          const accept = hash('sha1', `${request.headers['sec-websocket-key']}${GUID}`, 'base64')
+          socket.on('error', () => undefined)
+          socket.write(
+            `HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
+          )
+          socket.pipe(socket)
+        }
+      }
+    })
+    const { proxy, fill, a } = range
+    const socket = connect(proxy.port, '127.0.0.1')
+    socket.on('error', () => undefined)
+    let text = ''
+    socket.on('data', chunk => (text += chunk.toString('latin1')))
+    // The first frame comes with the handshake.
+    socket.write(fill(`${get('/api/socket', `${A}x-ci-user-id: root\r\n${HANDSHAKE}`)}early`))
+    await eventually('the first frame is back', () => text.endsWith('early'), 2000)
+    t.match(text, /^HTTP\/1\.1 101 /)
+    socket.write('late')
+    await eventually('the second one', () => text.endsWith('earlylate'), 2000)
+    const seen = proxy.upstream.last()
+    t.same(seen.all('x-ci-token-id'), [a.id])
+    t.same(seen.all('x-ci-user-id'), ['u1'])
+    t.same(seen.all('authorization'), [])
+    t.notMatch(proxy.upstream.raw().join(''), a.text)
+    const closed = once(socket, 'close')
+    proxy.revoke(a)
+    socket.write('after')
+    await closed
+    t.match(text, /late$/, 'nothing came back after the revocation')
+    t.equal((await sendRaw(proxy.port, fill(get('/api/a/1', A)))).answers[0]?.status, 401)
+  }
+)

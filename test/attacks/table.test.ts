@@ -1,0 +1,63 @@
+/**
+ * Every attack that we know has a test: by its identifier in a test's title, or by a title that is
+ * named here, where the test stands beside what it is about.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+
+/** How many rows each class has. */
+const ROWS = {
+  P: [33, 'path and method'],
+  H: [19, 'headers and hop-by-hop'],
+  F: [23, 'framing and smuggling'],
+  U: [10, 'upgrade and tunnels'],
+  S: [10, 'the upstream’s side'],
+  C: [23, 'cache, replay, timing, failing open'],
+  J: [17, 'JWTs'],
+  T: [13, 'token API'],
+  R: [16, 'resource exhaustion']
+} as const
+
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  C3: 'a row that was read before the revocation does not count after it',
+  C4: 'Redis away from one replica, or from all: slower, and unsigned use as ever',
+  C5: 'no replica accepts a token after its DELETE was answered, round after round',
+  C6: 'revoked and expired tokens are refused by database time',
+  C7: 'a replica that is stopped is waited for, and refuses when it goes on',
+  C10: 'a colon in a nonce would make one signature good for two requests',
+  C13: 'canonical JSON is tried where only one reading is possible',
+  C16: 'Postgres away from one replica: its cache to the end of the lease, then 503',
+  C17: 'Redis stopped, full, read-only or restarted: signed requests wait, the rest goes on',
+  C19: 'whoever sets a clock gets one renewal, and no valid token a 401',
+  C20: 'Postgres killed under load: 200 and 503 only, and back without a restart',
+  C21: 'a standby is not believed; promoted, it is another history',
+  C22: 'a file that is missing, empty, too large or not UTF-8 is not loaded',
+  C23: 'a token that was found is not unknown any more',
+  R2: 'a client that stops sending its body gets 408',
+  R6: '10 000 look-ups may wait; the next one is shed',
+  R7: 'a digest is looked up once, however many ask',
+  R9: 'all held bodies of a process are at most 32 MiB',
+  R14: '10 000 wrong signatures and unknown tokens leave no key in Redis'
+}
+
+const TEST = join(import.meta.dirname, '..')
+const sources = readdirSync(TEST, { recursive: true, encoding: 'utf8' })
+  .filter(name => name.endsWith('.test.ts') && name !== join('attacks', 'table.test.ts'))
+  .map(name => readFileSync(join(TEST, name), 'utf8'))
+const titles = sources.flatMap(text =>
+  [...text.matchAll(/\bt\.test\(\s*(['"`])((?:(?!\1).)+)\1/g)].map(([, , title = '']) => title)
+)
+
+t.test('each row of the attack table has a test', async t => {
+  const named = new Set(titles.flatMap(title => title.match(/\b[CFHJPRSTU]\d{1,2}\b/g) ?? []))
+  for (const [letter, [count, what]] of Object.entries(ROWS)) {
+    const ids = Array.from({ length: count }, (_, i) => `${letter}${i + 1}`)
+    const missing = ids.filter(id => !named.has(id) && !titles.includes(ELSEWHERE[id] ?? ''))
+    t.same(
+      missing,
+      [],
+      `${letter}, ${what}: ${count - missing.length} of ${count} rows have a test`
+    )
+  }
+})
