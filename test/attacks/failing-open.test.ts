@@ -46,7 +46,8 @@ t.test('C1: an allowed request opens no other route', async t => {
   for (const send of [[allowed, other], [`${allowed}${other}`]]) {
     const statuses: (number | undefined)[] = []
     for (const part of send) {
-      const { answers } = await sendRaw(proxy.port, fill(part), { answers: 2, waitMs: 300 })
+      const answered = send.length === 1 ? 2 : 1
+      const { answers } = await sendRaw(proxy.port, fill(part), { answers: answered })
       statuses.push(...answers.map(({ status }) => status))
     }
     t.same(statuses, [200, 403], 'CVE-2021-32701 Oathkeeper')

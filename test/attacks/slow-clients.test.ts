@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { effort } from '../support/effort.ts'
 import { call, eventually, startGate } from '../support/gate.ts'
@@ -57,13 +58,14 @@ t.test('R1, R3: slow heads and idle connections end, and others are served meanw
   await tryGood(t, range, 'afterwards')
 })
 
+const ROUTES_FILE = join(import.meta.dirname, '../../config/routes.yaml')
 const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
 
 t.test(
   'R16: without file descriptors the gate lives, and accepts again',
   { skip: !hasPrlimit && 'prlimit is not there' },
   async t => {
-    const gate = await startGate({ cwd: t.testdir() })
+    const gate = await startGate({ cwd: t.testdir(), env: { ROUTES_FILE } })
     t.teardown(() => gate.stop('SIGKILL'))
     const used = spawnSync('ls', [`/proc/${gate.pid}/fd`])
       .stdout.toString()
