@@ -16,6 +16,7 @@ import { measureHerd } from './rows/herd.ts'
 import { measureLatency } from './rows/latency.ts'
 import { measureMemory, measureStart } from './rows/memory.ts'
 import { measureRevocations } from './rows/revoke.ts'
+import { measureLargeFile } from './rows/routes.ts'
 
 type Measure = (lab: Lab, rounds: Rounds) => Promise<readonly Result[]>
 
@@ -27,7 +28,8 @@ const ROWS: Readonly<Record<string, Measure>> = {
   P6: measureMemory,
   P7: measureStart,
   P8: measureBulk,
-  P9: measureLatency
+  P9: measureLatency,
+  P10: measureLargeFile
 }
 /** Rows that are measured with another one. */
 const TOGETHER: Readonly<Record<string, string>> = { P2: 'P1' }

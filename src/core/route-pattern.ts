@@ -106,8 +106,18 @@ function parsePath(path: string): PathPattern | KeyProblem {
   return { path, segments, params }
 }
 
-function parseMethods(text: string): Pick<RoutePattern, 'methods' | 'isWildcard'> | KeyProblem {
-  if (text === '*') return { methods: WILDCARD_METHODS.toSorted(), isWildcard: true }
+type Methods = Pick<RoutePattern, 'methods' | 'isWildcard'>
+
+const EVERY: Methods = { methods: WILDCARD_METHODS.toSorted(), isWildcard: true }
+/** Most of thousands of keys name one method: one list of it serves them all. */
+const SINGLE = new Map<string, Methods>(
+  METHODS.map(method => [method, { methods: [method], isWildcard: false }])
+)
+
+function parseMethods(text: string): Methods | KeyProblem {
+  if (text === '*') return EVERY
+  const single = SINGLE.get(text)
+  if (single) return single
   const methods = text.split(',')
   for (const method of methods) {
     if (!METHODS.some(known => known === method)) {

@@ -19,7 +19,7 @@ export async function checkRoutes(
   path: string,
   options: CompileOptions
 ): Promise<LoadedRoutes | RefusedRoutes> {
-  const loaded = await loadRoutes(path, options)
+  const loaded = await loadRoutes(path, { ...options, isQuick: true })
   if (!('table' in loaded)) return loaded
   const results = await runTests(loaded.table, loaded.tests)
   const failures = await findFailures(loaded.table, results)
