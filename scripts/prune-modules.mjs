@@ -1,11 +1,13 @@
 // Removes from a node_modules folder what no program reads at run time: types, source maps, manuals,
-// and the loadable extensions of the embedded Postgres, which the gate does not use. Licences stay.
+// the loadable extensions of the embedded Postgres, and the names that OpenTelemetry tries out, which
+// the gate does not use. Licences stay.
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 const USELESS = [
   /\.(?:map|ts|mts|cts|md|markdown)$/,
-  /\/@electric-sql\/pglite\/dist\/(?:contrib\/.*|[^/]*\.tar\.gz|[^/]*\.cjs)$/
+  /\/@electric-sql\/pglite\/dist\/(?:contrib\/.*|[^/]*\.tar\.gz|[^/]*\.cjs)$/,
+  /\/@opentelemetry\/semantic-conventions\/dist\/(?:experimental_|index-incubating\.)[^/]*$/
 ]
 
 const folder = process.argv[2]

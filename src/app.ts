@@ -25,6 +25,7 @@ import { openStores, type Stores } from './stores.ts'
 import { createEnded } from './telemetry/ended.ts'
 import type { GateLog } from './telemetry/log.ts'
 import { openTelemetry, type Telemetry } from './telemetry/open.ts'
+import { openTraces, type Traces } from './telemetry/traces.ts'
 
 export interface GateOptions {
   readonly settings: Settings
@@ -60,6 +61,7 @@ interface Opening extends GateOptions, Telemetry {
   readonly readiness: Readiness
   readonly connections: Connections
   readonly live: LiveRoutes
+  readonly traces: Traces | undefined
 }
 
 /** Listens, whatever the stores do; throws what node:net throws, and EmbeddedInUse. */
@@ -74,13 +76,15 @@ export async function startGate(options: GateOptions): Promise<RunningGate> {
     routeLimit: settings.METRICS_ROUTES
   })
   stack.defer(() => log.flush())
+  const traces = stack.use(await openTraces({ ...options, log }))
+  const told = { log, observer, traces }
   const readiness = createReadiness()
   const parts = stack.use(await openParts(options))
   const connections = createConnections({ maxInFlight: settings.MAX_IN_FLIGHT, observer })
   stack.defer(() => connections.stop())
   const { upstreamUrl } = parts
   const live = openLiveRoutes(stack, { ...options, upstreamUrl, log, observer })
-  const opening: Opening = { ...options, log, observer, parts, readiness, connections, live }
+  const opening: Opening = { ...options, ...told, parts, readiness, connections, live }
   const admin = openAdmin(stack, opening, () => stores)
   const stores = openStores(stack, { ...opening, streams: connections })
   const proxy = await openProxy(stack, opening, stores)
@@ -196,7 +200,7 @@ function openAdmin(stack: AsyncDisposableStack, opening: Opening, stores: () => 
 
 async function openProxy(
   stack: AsyncDisposableStack,
-  { settings, live, version, parts, readiness, connections, observer, log }: Opening,
+  { settings, live, version, parts, readiness, connections, observer, log, traces }: Opening,
   stores: Stores
 ): Promise<ProxyServer> {
   const { current: routes, upstreams, usage } = live
@@ -237,6 +241,7 @@ async function openProxy(
     trustedProxies: settings.TRUSTED_PROXIES,
     observer,
     log,
+    traces,
     access: createEnded({ log, onBurst: burst => audit.add(burst) }),
     isDraining: () => readiness.isDraining()
   })

@@ -67,7 +67,10 @@ const TABLE: Readonly<Record<string, Allowed>> = {
   admin: { folders: ['core', 'telemetry'], packages: ['fastify', 'node:http', 'node:net'] },
   inject: { folders: [], packages: ['yaml'] },
   config: { folders: [], packages: ['typebox', 'yaml', 'node:fs', 'node:net'] },
-  telemetry: { folders: ['core'], packages: ['pino', 'prom-client', 'node:fs', 'node:stream'] },
+  telemetry: {
+    folders: ['core'],
+    packages: ['pino', 'prom-client', '@opentelemetry', 'node:fs', 'node:stream']
+  },
   doctor: {
     folders: ['core', 'routes', 'store', 'redis', 'users', 'telemetry'],
     packages: ['node:fs', 'node:path', 'node:net', 'node:tls', 'node:events', 'node:crypto']

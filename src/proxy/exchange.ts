@@ -8,6 +8,7 @@ import type { Denial, Permit } from '../core/decision.ts'
 import type { Observer } from '../core/observer.ts'
 import { NOBODY, type Principal } from '../core/principal.ts'
 import type { Aborted, AccessLine } from '../telemetry/access.ts'
+import type { RequestTrace, Traces } from '../telemetry/traces.ts'
 import { endingOf, IN, labelOf, OUT, OUTCOMES, outcomeOf, SIGNED } from './ending.ts'
 import { type HeldBytes, RequestBody } from './body.ts'
 import { type Client, type ReadClient, valuesOf } from './client-address.ts'
@@ -17,6 +18,7 @@ export interface ExchangeDeps {
   readonly access: (line: AccessLine) => void
   readonly held: HeldBytes
   readonly readClient: ReadClient
+  readonly traces?: Traces | undefined
 }
 
 export interface Arrived {
@@ -56,6 +58,7 @@ export class Exchange {
   readonly client: Client
   readonly requestId: string
   readonly body: RequestBody
+  readonly trace: RequestTrace | undefined
   readonly startedMs = performance.now()
   readonly stage: Stage = {
     route: 'none',
@@ -86,6 +89,7 @@ export class Exchange {
     this.client = deps.readClient(request.socket.remoteAddress, request.rawHeaders)
     this.requestId = readRequestId(request) ?? randomUUID()
     this.body = new RequestBody(request, response, deps)
+    this.trace = deps.traces?.begin(request.method ?? '', request.rawHeaders)
     // Writing to a client that has just left is no reason to end the process.
     response.on('error', ignore)
     response.on('close', () => this.#close())
@@ -135,7 +139,8 @@ export class Exchange {
     this.#sentMs = performance.now()
   }
 
-  answered(upstream: string): void {
+  answered(upstream: string, status: number): void {
+    this.trace?.answered(status)
     if (this.#sentMs === undefined) return
     this.stage.upstreamMs = performance.now() - this.#sentMs
     this.#deps.observer.measure('upstream_seconds', this.stage.upstreamMs / 1000, labelOf(upstream))
@@ -199,6 +204,7 @@ export class Exchange {
     observer.measure('request_seconds', line.totalMs / 1000, OUTCOMES[outcomeOf(line)])
     if (line.bytesIn > 0) observer.count('bytes_total', IN, line.bytesIn)
     if (line.bytesOut > 0) observer.count('bytes_total', OUT, line.bytesOut)
+    this.trace?.ended(line)
     access(line)
     this.#onClosed?.()
   }

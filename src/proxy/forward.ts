@@ -141,7 +141,7 @@ class Sending implements ConnectionAware, Flow {
     // Informational answers concern this connection alone.
     if (status < 200) return
     if (isPassable(controller.rawHeaders)) {
-      this.#exchange.answered(this.#upstream.name)
+      this.#exchange.answered(this.#upstream.name, status)
       this.#relay.begin(controller, status, reason)
     } else controller.abort(new Fault('UPSTREAM_INVALID'))
   }
@@ -160,7 +160,7 @@ class Sending implements ConnectionAware, Flow {
     _headers: unknown,
     socket: Duplex
   ): void {
-    this.#exchange.answered(this.#upstream.name)
+    this.#exchange.answered(this.#upstream.name, status)
     const upgraded = { status, rawHeaders: controller.rawHeaders, socket }
     const isOpen = upgradeToTunnel(this.#exchange, this.#permit, this.#deps, upgraded)
     if (!isOpen) this.#answer(new Fault('UPSTREAM_INVALID'))

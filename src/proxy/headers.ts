@@ -27,16 +27,22 @@ const HOP_BY_HOP = new Set([
 /** Decided about already, or written anew below. */
 const REPLACED = new Set(['host', 'content-length', 'expect', 'x-request-id'])
 
+/** Of one span; beside one of ours, those of its parent would be a second answer. */
+const TRACE_CONTEXT = new Set(['traceparent', 'tracestate'])
+
 export interface Sent {
   readonly permit: Permit
   readonly client: Client
   readonly requestId: string
   /** Undefined: there is no body, or its length is not known. */
   readonly contentLength: number | undefined
+  /** What names our own span; undefined: what the client sent goes on as it came. */
+  readonly traceHeaders?: readonly string[] | undefined
 }
 
 /** Name and value in turn. */
-export function requestHeaders({ permit, client, requestId, contentLength }: Sent): string[] {
+export function requestHeaders(sent: Sent): string[] {
+  const { permit, client, requestId, contentLength, traceHeaders } = sent
   const { head, principal } = permit
   const { rawHeaders, nominated } = head
   const headers = ['host', head.host]
@@ -46,12 +52,14 @@ export function requestHeaders({ permit, client, requestId, contentLength }: Sen
     const { folded, lower, isReserved } = readName(name)
     if (HOP_BY_HOP.has(folded) || REPLACED.has(folded)) continue
     if (isReserved || (nominated.length > 0 && nominated.includes(lower))) continue
+    if (traceHeaders !== undefined && TRACE_CONTEXT.has(folded)) continue
     if (folded === 'authorization' && !passesAuthorization(principal, value)) continue
     headers.push(name, value)
   }
   if (contentLength !== undefined) headers.push('content-length', String(contentLength))
   headers.push('x-forwarded-for', client.forwardedFor, 'x-forwarded-proto', client.proto)
   headers.push('x-forwarded-host', client.host ?? head.host, 'x-request-id', requestId)
+  if (traceHeaders !== undefined) headers.push(...traceHeaders)
   headers.push(...identityHeaders(permit))
   return headers
 }

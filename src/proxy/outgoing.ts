@@ -18,16 +18,17 @@ export function isRepeatable(permit: Permit): boolean {
 }
 
 export function outgoing(
-  { client, requestId }: Exchange,
+  { client, requestId, trace }: Exchange,
   permit: Permit,
   body: Uint8Array | BodyStream | null
 ): Dispatcher.DispatchOptions & { readonly servername: string } {
   const { head, target, rule, table, heldBody } = permit
   const contentLength = dropsBody(head) ? undefined : (heldBody?.length ?? head.contentLength)
+  const traceHeaders = trace?.sending()
   return {
     method: head.method,
     path: target.raw,
-    headers: requestHeaders({ permit, client, requestId, contentLength }),
+    headers: requestHeaders({ permit, client, requestId, contentLength, traceHeaders }),
     body,
     upgrade: isTunnel(permit) ? 'websocket' : null,
     idempotent: false,

@@ -19,6 +19,7 @@ import type { OwnRoutes } from '../core/own-routes.ts'
 import type { Log } from '../core/ports.ts'
 import type { RouteTable } from '../core/rule.ts'
 import type { AccessLine } from '../telemetry/access.ts'
+import type { Traces } from '../telemetry/traces.ts'
 import { type Admitted, createAdmit, type Lane } from './admit.ts'
 import { createHeldBytes } from './body.ts'
 import { createClientReader } from './client-address.ts'
@@ -45,6 +46,8 @@ export interface ProxyServerOptions {
   readonly observer: Observer
   readonly log: Log
   readonly access: (line: AccessLine) => void
+  /** Undefined: none are made. */
+  readonly traces?: Traces | undefined
   readonly isDraining: () => boolean
   /** For tests that hold both lanes to the same rows. */
   readonly lane?: () => Lane | undefined

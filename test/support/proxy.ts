@@ -13,6 +13,7 @@ import { createProxyServer } from '../../src/proxy/server.ts'
 import { openUpstreams } from '../../src/proxy/upstreams.ts'
 import { createUsage, type Usage } from '../../src/proxy/usage.ts'
 import type { AccessLine } from '../../src/telemetry/access.ts'
+import type { Traces } from '../../src/telemetry/traces.ts'
 import { loadText } from './routes.ts'
 import { type RecordingUpstream, startUpstream, type UpstreamOptions } from './upstream.ts'
 
@@ -60,6 +61,7 @@ export interface ProxyStart {
   readonly trustedProxies?: readonly string[]
   readonly maxInFlight?: number
   readonly keepAliveMs?: number
+  readonly traces?: Traces | undefined
   readonly deps?: Partial<GateDeps>
 }
 
@@ -142,6 +144,7 @@ export async function startProxy(
     observer,
     log,
     access: line => void lines.push(line),
+    traces: start.traces,
     isDraining: () => isDraining,
     lane: () => lane
   })
