@@ -7,6 +7,7 @@ import { launch, LOAD_CORE } from './processes.ts'
 export interface Rated {
   readonly count: number
   readonly statuses: Readonly<Record<string, number>>
+  /** Of accepted requests, in ms. */
   readonly p50: number
   readonly p99: number
 }

@@ -15,6 +15,7 @@ import { measureSigned, measureUnsigned } from './rows/cpu.ts'
 import { measureHerd } from './rows/herd.ts'
 import { measureLatency } from './rows/latency.ts'
 import { measureMemory, measureStart } from './rows/memory.ts'
+import { measureOverload } from './rows/overload.ts'
 import { measureRevocations } from './rows/revoke.ts'
 import { measureLargeFile } from './rows/routes.ts'
 
@@ -29,7 +30,8 @@ const ROWS: Readonly<Record<string, Measure>> = {
   P7: measureStart,
   P8: measureBulk,
   P9: measureLatency,
-  P10: measureLargeFile
+  P10: measureLargeFile,
+  P11: measureOverload
 }
 /** Rows that are measured with another one. */
 const TOGETHER: Readonly<Record<string, string>> = { P2: 'P1' }
