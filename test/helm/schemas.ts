@@ -23,6 +23,7 @@ import { PodMonitor } from '@kubernetes-models/prometheus-operator/monitoring.co
 import { PrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule'
 import { ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor'
 import { idOf } from '../support/helm.ts'
+import { unhooked } from '../support/unhooked.ts'
 
 type Manifest = Readonly<Record<string, unknown>>
 
@@ -84,7 +85,8 @@ export async function misspellings(manifests: readonly Manifest[]): Promise<stri
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(COMPILER))
     const compiler = join(ROOT, 'node_modules/.bin/tsc')
     return await new Promise(resolve => {
-      execFile(compiler, ['-p', folder, '--pretty', 'false'], (_error, stdout, stderr) =>
+      const args = ['-p', folder, '--pretty', 'false']
+      execFile(...unhooked(compiler, args), (_error, stdout, stderr) =>
         resolve(`${stdout}${stderr}`.trim())
       )
     })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { readDockerfile } from '../support/dockerfile.ts'
+import { unhooked } from '../support/unhooked.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const run = promisify(execFile)
@@ -112,7 +113,7 @@ const RUNTIME = ['--runtime-image', `gcr.io/distroless/nodejs26-debian13:nonroot
 
 async function releaseCheck(...args: readonly string[]) {
   const script = join(ROOT, 'scripts/release-check')
-  return run(process.execPath, [script, ...args]).then(
+  return run(...unhooked(process.execPath, [script, ...args])).then(
     ({ stdout }) => ({ code: 0, said: stdout }),
     (failed: unknown) => {
       const { code, stderr } = { code: 0, stderr: '', ...Object(failed) }

@@ -1,5 +1,6 @@
 /** Each signed request once, on any replica, whatever happens to Redis. */
 import t, { type Test } from 'tap'
+import { effort } from '../support/effort.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
 import { type Answer, call, createToken, eventually, type GateProcess } from '../support/gate.ts'
@@ -50,27 +51,25 @@ async function heals(t: Test, gate: GateProcess, token: string, what: string): P
   )
 }
 
-t.test(
-  'of 500 pairs of one signed request at two replicas, one of each reaches the upstream',
-  async t => {
-    const fleet = await startFleet(t, { gates: 2 })
-    const { token } = await createToken(first(fleet))
-    await Promise.all(fleet.gates.map(gate => sendSigned(gate, token)))
-    const before = fleet.upstream.begun
-    for (let batch = 0; batch < 20; batch++) {
-      const pairs = Array.from({ length: 25 }, () => {
-        const headers = signedHeaders({ token, method: 'GET', path: PATH })
-        return Promise.all(fleet.gates.map(gate => sendSigned(gate, token, headers)))
-      })
-      for (const pair of await Promise.all(pairs)) {
-        t.same(new Set(pair.map(({ status }) => status)), new Set([200, 401]))
-      }
+t.test('of each pair of one signed request at two replicas, one reaches the upstream', async t => {
+  const fleet = await startFleet(t, { gates: 2 })
+  const { token } = await createToken(first(fleet))
+  await Promise.all(fleet.gates.map(gate => sendSigned(gate, token)))
+  const before = fleet.upstream.begun
+  const batches = effort(4, 20)
+  for (let batch = 0; batch < batches; batch++) {
+    const pairs = Array.from({ length: 25 }, () => {
+      const headers = signedHeaders({ token, method: 'GET', path: PATH })
+      return Promise.all(fleet.gates.map(gate => sendSigned(gate, token, headers)))
+    })
+    for (const pair of await Promise.all(pairs)) {
+      t.same(new Set(pair.map(({ status }) => status)), new Set([200, 401]))
     }
-    t.equal(fleet.upstream.begun - before, 500)
   }
-)
+  t.equal(fleet.upstream.begun - before, batches * 25)
+})
 
-t.test('10 000 wrong signatures and unknown tokens leave no key in Redis', async t => {
+t.test('thousands of wrong signatures leave no key in Redis', async t => {
   const fleet = await startFleet(t)
   const gate = first(fleet)
   const { token } = await createToken(gate)
@@ -82,7 +81,8 @@ t.test('10 000 wrong signatures and unknown tokens leave no key in Redis', async
     'x-cli-signature': 'a'.repeat(64)
   }
   const statuses = new Map<number, number>()
-  for (let batch = 0; batch < 200; batch++) {
+  const batches = effort(40, 200)
+  for (let batch = 0; batch < batches; batch++) {
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, i) => {
         const nonce = `wrong-${batch}-${i}`
@@ -91,7 +91,7 @@ t.test('10 000 wrong signatures and unknown tokens leave no key in Redis', async
     )
     for (const { status } of answers) statuses.set(status, (statuses.get(status) ?? 0) + 1)
   }
-  t.same([...statuses], [[401, 10_000]])
+  t.same([...statuses], [[401, batches * 50]])
   t.same(await nonceKeys(fleet), before)
 })
 
@@ -152,7 +152,7 @@ t.test('a promoted replica that missed the last nonces accepts no old request', 
   t.equal((await sendSigned(gate, token, lost)).status, 200)
   link.target(replica.port)
   const before = fleet.upstream.begun
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < effort(10, 40); round++) {
     const answers = await Promise.all(fleet.gates.map(each => sendSigned(each, token, lost)))
     for (const { status } of answers) if (status !== 503 && status !== 401) t.fail(`${status}`)
     await new Promise(resolve => setTimeout(resolve, 50))

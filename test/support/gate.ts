@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
+import { unhooked } from './unhooked.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const START_DEADLINE_MS = 30_000
@@ -75,7 +76,12 @@ export function runTollgate(start: GateStart): {
       return value === undefined ? [] : [[name, value]]
     })
   )
-  const child = spawn(program, [...before, ...args], {
+  // What is no source of ours is started as it is.
+  const [command, rest] =
+    entrypoint === SOURCE
+      ? [program, [...before, ...args]]
+      : unhooked(program, [...before, ...args], env['NODE_OPTIONS'])
+  const child = spawn(command, rest, {
     ...(user === undefined ? {} : { uid: user, gid: user }),
     cwd,
     env: { ...inherited, ...env },

@@ -19,6 +19,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { readDockerfile } from './dockerfile.ts'
+import { unhooked } from './unhooked.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const APP = '/app'
@@ -109,7 +110,7 @@ function makerOf(source: string): (target: string) => void {
 }
 
 function runScript(name: string, target: string): void {
-  execFileSync(process.execPath, [join(ROOT, 'scripts', name), target])
+  execFileSync(...unhooked(process.execPath, [join(ROOT, 'scripts', name), target]))
 }
 
 /** What `npm ci --omit=dev` installs, by the lock file. */
