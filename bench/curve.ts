@@ -46,8 +46,6 @@ function draw(points: readonly Point[], lines: readonly Line[], offsetY: number)
   const mostY = Math.max(1, ...points.flatMap(point => lines.map(line => line.value(point))))
   const x = (value: number) => LEFT + (value / mostX) * (WIDTH - LEFT - 24)
   const y = (value: number) => offsetY + HEIGHT - BOTTOM - (value / mostY) * (HEIGHT - BOTTOM - TOP)
-  const text = (at: readonly [number, number], words: string, rest = '') =>
-    `<text x="${at[0].toFixed(0)}" y="${at[1].toFixed(0)}" ${rest}>${words}</text>`
   const axis = `<path d="M${LEFT} ${y(mostY)}V${y(0)}H${WIDTH - 24}" fill="none" stroke="#555"/>`
   const ticks = points.map(({ offered }) =>
     text([x(offered), y(0) + 16], String(offered), 'text-anchor="middle" fill="#333"')
@@ -72,4 +70,8 @@ function draw(points: readonly Point[], lines: readonly Line[], offsetY: number)
     return `<polyline points="${path.join(' ')}" fill="none" stroke="${line.colour}" stroke-width="2"/>${name}`
   })
   return [axis, ...ticks, ...scale, label, ...drawn].join('\n')
+}
+
+function text(at: readonly [number, number], words: string, rest = ''): string {
+  return `<text x="${at[0].toFixed(0)}" y="${at[1].toFixed(0)}" ${rest}>${words}</text>`
 }
