@@ -86,6 +86,8 @@ async function useTokenApi(scene: Scene, token: string, id: string): Promise<str
   await ask(scene, API, 403, { bearer: token })
   await ask(scene, API, 400, { bearer: jwt, method: 'POST', body: { name: 'ci', token } })
   await ask(scene, API, 400, { bearer: jwt, method: 'POST', body: `{"name":"${token}"` })
+  const wrong = { name: token, scopes: [token], repositories: [jwt] }
+  await ask(scene, API, 400, { bearer: jwt, method: 'POST', body: wrong })
   await ask(scene, `${API}/${token}`, 404, { bearer: jwt, method: 'DELETE' })
   const rotated = await call(`${gate.url}${API}/${id}/rotate`, {
     bearer: jwt,
@@ -116,10 +118,7 @@ async function useService(scene: Scene, token: string): Promise<void> {
   await ask(scene, PATH, 401, {
     bearer: secrets.add('no token at all', randomBytes(30).toString('hex'))
   })
-  const basic = secrets.add(
-    'Basic',
-    Buffer.from(`user:${randomBytes(20).toString('hex')}`).toString('base64')
-  )
+  const basic = secrets.add('Basic', Buffer.from(`user:${token}`).toString('base64'))
   await ask(scene, PATH, 401, { headers: { authorization: `Basic ${basic}` } })
   await ask(scene, '/health', 200, { bearer: token })
   // Where clients put tokens by mistake.
@@ -163,6 +162,7 @@ async function sendHostile({ gate, answers }: Scene, token: string): Promise<voi
     [400, `GET /${token}/../x HTTP/1.1\r\n${rest}\r\n`],
     [400, `${token} ${PATH} HTTP/1.1\r\n${rest}\r\n`],
     [400, `GET ${PATH} HTTP/1.1\r\n${rest}${auth}${token}\r\n\r\n`],
+    [200, `GET ${PATH} HTTP/1.1\r\n${rest}${auth}X-${token}: 1\r\n\r\n`],
     [400, `GET ${PATH} HTTP/1.1\r\n${rest}${auth}Content-Length: ${token}\r\n\r\n`],
     [400, `GET ${PATH} HTTP/1.1\r\nHost: ${token}@g\r\n\r\n`],
     [400, `GET ${PATH} HTTP/1.1\r\n${rest}Connection: authorization\r\n${auth}\r\n`],
@@ -246,4 +246,6 @@ t.test('no token, JWT, signature or Authorization value is kept or told anywhere
   t.same(secrets.foundIn(redis), [], 'Redis')
   t.same(secrets.foundIn(postgres), [], 'Postgres')
   t.same(secrets.foundIn(scene.answers.join('\n')), [], 'answers')
+  const passed = fleet.upstream.requests.flatMap(request => request.all('authorization'))
+  t.ok(passed.length > 0 && !passed.some(value => value.includes('ci_')), 'the service')
 })
