@@ -38,7 +38,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   R6: '10 000 look-ups may wait; the next one is shed',
   R7: 'a digest is looked up once, however many ask',
   R9: 'all held bodies of a process are at most 32 MiB',
-  R14: '10 000 wrong signatures and unknown tokens leave no key in Redis'
+  R14: 'thousands of wrong signatures leave no key in Redis'
 }
 
 const TEST = join(import.meta.dirname, '..')
