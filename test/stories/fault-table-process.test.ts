@@ -53,6 +53,13 @@ function codeOf({ json, text }: Answer): string {
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts')
 
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+
+const raw = await startRawUpstream(socket => socket.write(OK))
+t.teardown(() => raw.server.close())
+const gate = await fleet.startGate({ UPSTREAM_URL: `http://127.0.0.1:${raw.port}` })
+const { token } = await createToken(gate)
+
 t.test('a full disk behind the log costs its lines and nothing else', LONG, async t => {
   const gate = await startGate({
     entrypoint: ['sh', '-c', 'exec "$0" "$@" > /dev/full', process.execPath, CLI],
@@ -176,13 +183,6 @@ async function startRawUpstream(answer: (socket: Socket, request: string) => voi
     does: (next: typeof answer) => void (act = next)
   }
 }
-
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
-
-const raw = await startRawUpstream(socket => socket.write(OK))
-t.teardown(() => raw.server.close())
-const gate = await fleet.startGate({ UPSTREAM_URL: `http://127.0.0.1:${raw.port}` })
-const { token } = await createToken(gate)
 
 t.test('an upstream that misbehaves: each way has its answer and its metric', async t => {
   const word = async (path = PATH) => {
