@@ -79,11 +79,9 @@ export class Relay {
   /** What one read of the upstream has brought is there: the rest has not come yet. */
   flush(): void {
     if (this.#exchange.hasLeft || this.#hasEnded) return
-    const first = this.#first
-    this.#first = undefined
     this.#isFlushed = true
-    if (first) this.#write(first)
-    else if (this.#chunks === 0) this.#exchange.response.flushHeaders()
+    this.#writeFirst()
+    if (this.#chunks === 0) this.#exchange.response.flushHeaders()
   }
 
   pass(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -93,24 +91,26 @@ export class Relay {
       controller.pause()
       return
     }
-    if (this.#chunks === 1 && !this.#isFlushed && chunk.length <= WHOLE_LIMIT_BYTES) {
+    // An event stream holds none: what rests with it would overtake this.
+    const mayBeWhole = this.#chunks === 1 && !this.#isFlushed && !this.#guard
+    if (mayBeWhole && chunk.length <= WHOLE_LIMIT_BYTES) {
       this.#first = chunk
       return
     }
-    this.#writeAfterFirst(chunk)
+    this.#writeFirst()
+    this.#write(chunk)
   }
 
-  #writeAfterFirst(chunk: Buffer): void {
+  #writeFirst(): void {
     const first = this.#first
     this.#first = undefined
     if (first) this.#write(first)
-    this.#write(chunk)
   }
 
   #write(chunk: Buffer): void {
     const { response, stage } = this.#exchange
     stage.bytesOut += chunk.length
-    if (response.write(chunk)) return
+    if (response.write(chunk) || this.#isWaiting) return
     this.#isWaiting = true
     this.#controller?.pause()
     response.once('drain', () => this.#drained())
