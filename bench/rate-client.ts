@@ -4,7 +4,7 @@
  * bearer token. Prints one line of JSON; latencies in ms are those of accepted requests (200).
  */
 import { Agent, request } from 'node:http'
-import { percentile } from './result.ts'
+import { percentile } from '../test/support/percentile.ts'
 
 const [url = '', rate = '1000', seconds = '5', token = ''] = process.argv.slice(2)
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity })

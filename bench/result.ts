@@ -54,12 +54,6 @@ export function median(values: readonly number[]): number {
   return Number.isInteger(middle) ? ((sorted[middle - 1] ?? NaN) + upper) / 2 : upper
 }
 
-/** By the nearest rank. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? NaN
-}
-
 /** Half of the distance between the smallest and the largest, in percent of the median. */
 export function spreadPercent(values: readonly number[]): number {
   return (100 * (Math.max(...values) - Math.min(...values))) / 2 / median(values)

@@ -2,7 +2,8 @@
 import { call, createToken, userJwt } from '../../test/support/gate.ts'
 import type { Lab } from '../lab.ts'
 import { loadAtRate } from '../rate.ts'
-import { percentile, type Result } from '../result.ts'
+import { percentile } from '../../test/support/percentile.ts'
+import type { Result } from '../result.ts'
 import type { Rounds } from '../rounds.ts'
 
 const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'

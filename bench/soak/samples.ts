@@ -1,6 +1,7 @@
 /** What the gates say of themselves during a soak, every few seconds. */
 import type { GateProcess } from '../../test/support/gate.ts'
 import { metricsOf } from '../../test/support/prometheus.ts'
+import { median } from '../result.ts'
 
 export interface Sample {
   readonly atMs: number
@@ -24,11 +25,6 @@ export async function sampleGate(gate: GateProcess, atMs: number): Promise<Sampl
   } catch {
     return undefined
   }
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
 
 /** The medians of a share of the time: `part(samples, 0.9, 1)` is its last tenth. */

@@ -13,13 +13,7 @@ import {
 } from '../support/helm.ts'
 import { invalidity, misspellings } from './schemas.ts'
 
-const helms = await findHelms()
-if ('reason' in helms) {
-  t.plan(0, helms.reason)
-  process.exit()
-}
-const [tool] = helms
-if (!tool) throw new Error('no helm')
+const [tool] = await findHelms(t)
 
 type Manifest = Record<string, unknown>
 

@@ -23,13 +23,7 @@ import { startPostgres } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 import { startUpstream } from '../support/upstream.ts'
 
-const helms = await findHelms()
-if ('reason' in helms) {
-  t.plan(0, helms.reason)
-  process.exit()
-}
-const [tool] = helms
-if (!tool) throw new Error('no helm')
+const [tool] = await findHelms(t)
 
 const user = process.getuid?.() === 0 ? 65_532 : undefined
 const postgres = await startPostgres(t)

@@ -196,9 +196,3 @@ export function noticedNothing(t: Test, seen: Readonly<Record<string, number>>):
   t.same(rest, {}, 'nothing but 200 and 503')
   t.ok(faults <= good / 20, JSON.stringify(seen))
 }
-
-/** Of durations in ms, by the nearest rank. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? NaN
-}

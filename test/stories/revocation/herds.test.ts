@@ -8,7 +8,8 @@ import { makeToken } from '../../../src/core/token.ts'
 import { effort } from '../../support/effort.ts'
 import { startFleet } from '../../support/fleet.ts'
 import { call, createToken, type GateProcess, startGate, userJwt } from '../../support/gate.ts'
-import { noticedNothing, percentile, PATH, receiptOf, startLoad, TOKENS } from './fleet.ts'
+import { percentile } from '../../support/percentile.ts'
+import { noticedNothing, PATH, receiptOf, startLoad, TOKENS } from './fleet.ts'
 
 t.setTimeout(effort(110_000, 600_000))
 

@@ -8,10 +8,10 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { effort } from '../../support/effort.ts'
 import { call, createToken, eventually } from '../../support/gate.ts'
+import { percentile } from '../../support/percentile.ts'
 import {
   isDeadEverywhere,
   noticedNothing,
-  percentile,
   startLinkedFleet,
   startLoad,
   TOKENS,
