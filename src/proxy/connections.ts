@@ -9,6 +9,8 @@ import type { StreamGuard } from './guard.ts'
 
 /** A request that was permitted and has not ended. */
 export interface Flow {
+  /** Where it stands among the others; given by `enter`. */
+  place: number
   /** Once a second. */
   tick(): void
   /** The time to finish is over. */
@@ -38,7 +40,9 @@ export interface ConnectionsOptions {
 const TICK_MS = 1000
 
 export function createConnections({ maxInFlight, observer }: ConnectionsOptions): Connections {
-  const flows = new Set<Flow>()
+  // No Set: each time V8 makes the table of one anew, the old table points to it. Once one has grown
+  // old, all that follow survive their collections, with every request that they ever named.
+  const flows: Flow[] = []
   const streams = new Map<StreamGuard, StreamKind>()
   let isDraining = false
   let onIdle: (() => void) | undefined
@@ -47,9 +51,9 @@ export function createConnections({ maxInFlight, observer }: ConnectionsOptions)
     observer.gauge('streams', open, { kind })
   }
   const timer = setInterval(() => {
-    for (const flow of flows) flow.tick()
+    for (const flow of [...flows]) flow.tick()
     for (const guard of streams.keys()) guard.tick()
-    observer.gauge('in_flight', flows.size)
+    observer.gauge('in_flight', flows.length)
   }, TICK_MS)
   timer.unref()
 
@@ -62,16 +66,21 @@ export function createConnections({ maxInFlight, observer }: ConnectionsOptions)
 
   return {
     enter(flow) {
-      if (flows.size >= maxInFlight) {
+      if (flows.length >= maxInFlight) {
         observer.count('shed_total', { reason: 'in_flight' })
         return false
       }
-      flows.add(flow)
+      flow.place = flows.push(flow) - 1
       return true
     },
     leave(flow) {
-      flows.delete(flow)
-      if (flows.size === 0) onIdle?.()
+      if (flows[flow.place] !== flow) return
+      const last = flows.pop()
+      if (last && last !== flow) {
+        flows[flow.place] = last
+        last.place = flow.place
+      }
+      if (flows.length === 0) onIdle?.()
     },
     open(kind, guard) {
       streams.set(guard, kind)
@@ -92,13 +101,13 @@ export function createConnections({ maxInFlight, observer }: ConnectionsOptions)
       for (const guard of streams.keys()) guard.end('drain')
     },
     async settle(graceMs) {
-      if (flows.size === 0) return
+      if (flows.length === 0) return
       const idle = Promise.withResolvers<void>()
       onIdle = idle.resolve
       const deadline = setTimeout(idle.resolve, graceMs)
       await idle.promise
       clearTimeout(deadline)
-      for (const flow of flows) flow.cut()
+      for (const flow of [...flows]) flow.cut()
     },
     stop: () => clearInterval(timer)
   }

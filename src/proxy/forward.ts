@@ -47,6 +47,7 @@ export function createForward(deps: ForwardDeps): Forward {
 const REFUSED_PAUSE_MS = 100
 
 class Sending implements ConnectionAware, Flow {
+  place = -1
   readonly #exchange: Exchange
   readonly #deps: ForwardDeps
   readonly #upstream: Upstream
