@@ -51,7 +51,7 @@ export function createConnections({ maxInFlight, observer }: ConnectionsOptions)
     observer.gauge('streams', open, { kind })
   }
   const timer = setInterval(() => {
-    for (const flow of [...flows]) flow.tick()
+    for (const flow of flows.slice()) flow.tick()
     for (const guard of streams.keys()) guard.tick()
     observer.gauge('in_flight', flows.length)
   }, TICK_MS)
@@ -107,7 +107,7 @@ export function createConnections({ maxInFlight, observer }: ConnectionsOptions)
       const deadline = setTimeout(idle.resolve, graceMs)
       await idle.promise
       clearTimeout(deadline)
-      for (const flow of [...flows]) flow.cut()
+      for (const flow of flows.slice()) flow.cut()
     },
     stop: () => clearInterval(timer)
   }
