@@ -13,18 +13,19 @@ t.setTimeout(120_000)
 interface Kept {
   readonly socket: Socket
   text: string
+  /** Since it was opened. */
   closedMs: number | undefined
 }
 
 async function open(t: Test, port: number, count: number): Promise<readonly Kept[]> {
-  const started = performance.now()
   const all: Kept[] = []
   t.teardown(() => all.forEach(({ socket }) => socket.destroy()))
   for (let i = 0; i < count; i++) {
+    const startedMs = performance.now()
     const kept: Kept = { socket: connect(port, '127.0.0.1'), text: '', closedMs: undefined }
     kept.socket.on('error', () => undefined)
     kept.socket.on('data', chunk => (kept.text += chunk.toString('latin1')))
-    kept.socket.on('close', () => (kept.closedMs = performance.now() - started))
+    kept.socket.on('close', () => (kept.closedMs = performance.now() - startedMs))
     all.push(kept)
     // The kernel queues so many at once, and no more.
     if (i % 100 === 99) await once(kept.socket, 'connect')
@@ -46,9 +47,9 @@ t.test('R1, R3: slow heads and idle connections end, and others are served meanw
   t.teardown(() => clearInterval(drip))
   await tryGood(t, range, 'while they wait')
   const isOver = (all: readonly Kept[]) => all.every(({ closedMs }) => closedMs !== undefined)
-  await eventually('all are closed', () => isOver(slow) && isOver(idle), 25_000)
+  await eventually('all are closed', () => isOver(slow) && isOver(idle), 60_000)
   const last = Math.max(...[...slow, ...idle].map(({ closedMs = Infinity }) => closedMs))
-  t.ok(last < 15_000 + effort(3000, 8000), `the last one after ${Math.round(last)} ms`)
+  t.ok(last < 15_000 + effort(3000, 8000), `the slowest after ${Math.round(last)} ms`)
   t.ok(
     slow.every(({ text }) => text.startsWith('HTTP/1.1 408 ')),
     'CVE-2018-12122 Node'

@@ -2,7 +2,7 @@
  * Every attack that we know has a test: by its identifier in a test's title, or by a title that is
  * named here, where the test stands beside what it is about.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 
@@ -49,10 +49,14 @@ const titles = sources.flatMap(text =>
   [...text.matchAll(/\bt\.test\(\s*(['"`])((?:(?!\1).)+)\1/g)].map(([, , title = '']) => title)
 )
 
+function idsOf(letter: string, count: number): readonly string[] {
+  return Array.from({ length: count }, (_, i) => `${letter}${i + 1}`)
+}
+
 t.test('each row of the attack table has a test', async t => {
   const named = new Set(titles.flatMap(title => title.match(/\b[CFHJPRSTU]\d{1,2}\b/g) ?? []))
   for (const [letter, [count, what]] of Object.entries(ROWS)) {
-    const ids = Array.from({ length: count }, (_, i) => `${letter}${i + 1}`)
+    const ids = idsOf(letter, count)
     const missing = ids.filter(id => !named.has(id) && !titles.includes(ELSEWHERE[id] ?? ''))
     t.same(
       missing,
@@ -60,4 +64,33 @@ t.test('each row of the attack table has a test', async t => {
       `${letter}, ${what}: ${count - missing.length} of ${count} rows have a test`
     )
   }
+})
+
+t.test('each row is closed by one rule of SECURITY.md, whose files are there', async t => {
+  const text = readFileSync(join(TEST, '../SECURITY.md'), 'utf8')
+  const rules = text
+    .slice(
+      text.indexOf('| rule | held by | closes |'),
+      text.indexOf('`test/attacks/table.test.ts`')
+    )
+    .split('\n')
+    .slice(2)
+    .map(line => line.split('|').map(cell => cell.trim()))
+    .filter(cells => cells.length === 5)
+  const closed = rules.flatMap(([, , , rows = '']) =>
+    [...rows.matchAll(/\b([CFHJPRSTU])(\d+)(?:–[A-Z](\d+))?/g)].flatMap(
+      ([, letter = '', first, last = first]) => idsOf(letter, Number(last)).slice(Number(first) - 1)
+    )
+  )
+  const all = Object.entries(ROWS).flatMap(([letter, [count]]) => idsOf(letter, count))
+  t.same(closed.toSorted(), all.toSorted())
+  t.match(text, `${all.length} rows`)
+  const files = rules.flatMap(([, , held = '']) =>
+    [...held.matchAll(/`([^`]+)`/g)].map(([, file]) => file)
+  )
+  t.ok(files.length > 30)
+  t.same(
+    files.filter(file => !existsSync(join(TEST, '../src', file ?? ''))),
+    []
+  )
 })
