@@ -1,4 +1,4 @@
-# The image: emitted JavaScript, runtime dependencies, a compile cache, and nothing that can build.
+# The image: the program joined into few files, PGlite, a compile cache, and nothing that can build.
 # Neither image is pinned here, because a digest belongs to the day of a release: a release passes
 # both with @sha256:…, and scripts/release-check refuses to go on without them.
 ARG BUILD_IMAGE=node:26-trixie-slim
@@ -17,7 +17,8 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
 COPY scripts/prune-modules.mjs ./scripts/
-# Types, source maps and extensions of the embedded Postgres: 15 MiB that nothing reads at run time.
+# dist/ holds the code of the packages. What stays of each is its description and its licence, by which
+# scanners find it; PGlite stays whole but for types, source maps and extensions.
 RUN ["node", "scripts/prune-modules.mjs", "node_modules"]
 
 # A compile cache is of use only to the Node that wrote it, so the runtime image itself fills it.

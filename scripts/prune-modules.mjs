@@ -1,14 +1,12 @@
-// Removes from a node_modules folder what no program reads at run time: types, source maps, manuals,
-// the loadable extensions of the embedded Postgres, and the names that OpenTelemetry tries out, which
-// the gate does not use. Licences stay.
+// Leaves of a node_modules folder what the image needs: of a package that is in dist/ already its name,
+// its version and its licences, by which scanners and lawyers find it; PGlite as a program, without types,
+// source maps, manuals and loadable extensions.
 import { readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
-const USELESS = [
-  /\.(?:map|ts|mts|cts|md|markdown)$/,
-  /\/@electric-sql\/pglite\/dist\/(?:contrib\/.*|[^/]*\.tar\.gz|[^/]*\.cjs)$/,
-  /\/@opentelemetry\/semantic-conventions\/dist\/(?:experimental_|index-incubating\.)[^/]*$/
-]
+const IS_LICENCE = /licen[cs]e|notice|copying/i
+const PROGRAM = '/node_modules/@electric-sql/pglite/'
+const USELESS = [/\.(?:map|ts|mts|cts|md|markdown)$/, /\/dist\/(?:contrib\/.*|[^/]*\.tar\.gz|[^/]*\.cjs)$/]
 
 const folder = process.argv[2]
 if (folder === undefined) {
@@ -17,6 +15,10 @@ if (folder === undefined) {
 }
 for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
   const path = join(entry.parentPath, entry.name)
-  const isLicence = /licen[cs]e|notice/i.test(entry.name)
-  if (entry.isFile() && !isLicence && USELESS.some(pattern => pattern.test(`/${path}`))) rmSync(path)
+  if (entry.isFile() && !isNeeded(path)) rmSync(path)
+}
+
+function isNeeded(path) {
+  if (IS_LICENCE.test(basename(path))) return true
+  return path.includes(PROGRAM) ? !USELESS.some(pattern => pattern.test(path)) : basename(path) === 'package.json'
 }
