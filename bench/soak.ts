@@ -3,7 +3,7 @@
  * tokens that are made and ended, a route file that changes, and something broken every minute. Ends
  * with 1 if an answer cannot be explained, or a good token was told 401. Writes bench/soak.svg.
  */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,22 +11,17 @@ import { parseArgs } from 'node:util'
 import { startFaultProxy } from '../test/support/fault-proxy.ts'
 import { startFleet } from '../test/support/fleet.ts'
 import { metricsOf } from '../test/support/prometheus.ts'
-import { AFTERMATH_MS, type Book, BUSY, createBook } from './soak/book.ts'
+import { createBook, isBroken } from './soak/book.ts'
 import { startSoakClients } from './soak/clients.ts'
 import { breakThings, reloadRoutes } from './soak/faults.ts'
+import { watchMachine } from './soak/machine.ts'
 import { drawPlot } from './soak/plot.ts'
 import { part, type Sample, sampleGate } from './soak/samples.ts'
+import { soakUpstream, startSoakStreams, STREAM_ROUTES } from './soak/streams.ts'
 
 const SAMPLE_MS = 5000
 const FAULT_EVERY_MS = 55_000
 const RELOAD_EVERY_MS = 20_000
-/** A loop that was late for so long explains 503: the machine had no time for the gate. */
-const STARVED_MS = 250
-const WATCH_MS = 20
-/** With the way there and back: a good part of the 250 ms. */
-const LATE_MS = 80
-/** A stall explains what was under way, and nothing later. */
-const SOON_MS = 500
 const MEBIBYTE = 1_048_576
 const WARM_SHARE = 0.1
 
@@ -45,25 +40,6 @@ function nowMs(): number {
   return performance.now()
 }
 
-/**
- * The links to the stores run in this process: while it is late, so is every reply of theirs, and a
- * nonce waits 250 ms at most. Gives what ends the watch.
- */
-function watchSelf(book: Book): () => void {
-  let dueMs = nowMs() + WATCH_MS
-  const timer = setInterval(() => {
-    const lateMs = nowMs() - dueMs
-    dueMs = nowMs() + WATCH_MS
-    if (lateMs < LATE_MS) return
-    const span = book.open(`${BUSY}, the links were ${LATE_MS} ms late or more`)
-    Object.assign(span, {
-      fromMs: nowMs() - lateMs - WATCH_MS,
-      toMs: nowMs() - AFTERMATH_MS + SOON_MS
-    })
-  }, WATCH_MS)
-  return () => clearInterval(timer)
-}
-
 function line(text: string): void {
   console.log(text)
 }
@@ -72,9 +48,15 @@ async function soak(): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-soak-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const routes = join(folder, 'routes.yaml')
-  copyFileSync(join(import.meta.dirname, '../config/routes.yaml'), routes)
-  const fleet = await startFleet(t, { gates: 0 })
-  const { postgres, redis, database } = fleet
+  const shipped = readFileSync(join(import.meta.dirname, '../config/routes.yaml'), 'utf8')
+  writeFileSync(
+    routes,
+    shipped.replace(/^routes:\n/m, start => start + STREAM_ROUTES)
+  )
+  const behind = soakUpstream(nowMs)
+  t.teardown(() => behind.stop())
+  const fleet = await startFleet(t, { gates: 0, upstream: behind })
+  const { postgres, redis, database, upstream } = fleet
   await database.sql('UPDATE tg_epoch SET lease_ms = 2000, wait_ms = 2000')
   const postgresLink = await startFaultProxy(t, postgres.port)
   const redisLink = await startFaultProxy(t, redis.port)
@@ -88,7 +70,11 @@ async function soak(): Promise<boolean> {
   }
   const gates = [await fleet.startGate(env), await fleet.startGate(env)]
   const book = createBook(nowMs)
+  const pids = () => [...gates.map(({ pid }) => pid), redis.pid()]
+  t.teardown(watchMachine({ book, pids, nowMs }))
+  const startedMs = nowMs()
   const clients = await startSoakClients({ gates, database, book, nowMs })
+  const streams = await startSoakStreams({ gates, book, nowMs })
   const ended = new AbortController()
   const breaking = breakThings(
     { gates, postgresLink, redisLink, redis, book, everyMs: FAULT_EVERY_MS },
@@ -96,23 +82,16 @@ async function soak(): Promise<boolean> {
   )
   const reloading = reloadRoutes(routes, RELOAD_EVERY_MS, ended.signal)
 
-  const endWatch = watchSelf(book)
-  t.teardown(endWatch)
-
-  const startedMs = nowMs()
   const samples: Sample[][] = gates.map(() => [])
   const rates: (readonly [number, number])[] = []
   let counted = 0
   while (nowMs() - startedMs < minutes * 60_000) {
     await sleep(SAMPLE_MS)
+    // It keeps every byte that it was sent.
+    upstream.forget()
     const atMs = nowMs() - startedMs
     const found = await Promise.all(gates.map(gate => sampleGate(gate, atMs)))
     for (const [i, sample] of found.entries()) if (sample) samples[i]?.push(sample)
-    const lateMs = Math.max(0, ...found.map(sample => sample?.lagMs ?? 0))
-    if (lateMs > STARVED_MS) {
-      const span = book.open(`${BUSY}, loops ${STARVED_MS} ms late or more`)
-      Object.assign(span, { fromMs: nowMs() - 2 * SAMPLE_MS, toMs: nowMs() })
-    }
     rates.push([atMs / 60_000, ((book.requests - counted) / SAMPLE_MS) * 1000])
     counted = book.requests
   }
@@ -124,11 +103,14 @@ async function soak(): Promise<boolean> {
   const scrapes = await Promise.all(gates.map(metricsOf))
   const seenReloads = scrapes.reduce((sum, scrape) => sum + scrape.sum('routes_reloads_total'), 0)
 
+  const streamsLine = await streams.stop()
+
   const { explained, unexplained } = book.report()
   const spent = (nowMs() - startedMs) / 60_000
   line(
-    `${spent.toFixed(1)} min, ${book.requests} requests, ${book.spans.length} faults, ${reloads} changes of the route file (${seenReloads} seen by two gates)`
+    `${spent.toFixed(1)} min, ${book.requests} requests, ${book.spans.filter(isBroken).length} faults, ${reloads} changes of the route file (${seenReloads} seen by two gates)`
   )
+  line(streamsLine)
   line('Answers that were not due, and why:')
   for (const [why, count] of explained) line(`  ${count} × ${why}`)
   line(`Unexplained: ${unexplained.length}`)
@@ -144,6 +126,7 @@ async function soak(): Promise<boolean> {
     change('resident', of => `${Math.round(of.residentBytes / MEBIBYTE)} MiB`)
     change('heap', of => `${Math.round(of.heapBytes / MEBIBYTE)} MiB`)
     change('descriptors', of => String(of.files))
+    change('open streams', of => String(of.streams))
     change('event loop, worst of 10 s', of => `${Math.round(of.lagMs)} ms`)
   }
   const over = (read: (sample: Sample) => number) =>
@@ -156,15 +139,14 @@ async function soak(): Promise<boolean> {
       { title: 'Resident memory', unit: 'MiB', lines: over(of => of.residentBytes / MEBIBYTE) },
       { title: 'Heap', unit: 'MiB', lines: over(of => of.heapBytes / MEBIBYTE) },
       { title: 'Open descriptors', unit: 'count', lines: over(of => of.files) },
+      { title: 'Open streams', unit: 'count', lines: over(of => of.streams) },
       { title: 'Event loop, worst of the last 10 s', unit: 'ms late', lines: over(of => of.lagMs) }
     ],
-    bands: book.spans
-      .filter(({ cause }) => !cause.startsWith(BUSY))
-      .map(({ cause, fromMs, toMs }) => ({
-        from: (fromMs - startedMs) / 60_000,
-        to: (Math.min(toMs, nowMs()) - startedMs) / 60_000,
-        label: cause
-      }))
+    bands: book.spans.filter(isBroken).map(({ cause, fromMs, toMs }) => ({
+      from: (fromMs - startedMs) / 60_000,
+      to: (Math.min(toMs, nowMs()) - startedMs) / 60_000,
+      label: cause
+    }))
   })
   writeFileSync(join(import.meta.dirname, 'soak.svg'), svg)
   return unexplained.length === 0 && book.wrongful === 0

@@ -6,6 +6,8 @@
 /** Something that was broken on purpose, or a machine that had no time for the gate. */
 export interface Span {
   readonly cause: string
+  /** Answers that it can be the reason of. */
+  readonly explains: RegExp
   readonly fromMs: number
   /** Infinity: not mended yet. */
   toMs: number
@@ -22,7 +24,7 @@ export interface Told {
 
 export interface Book {
   note(told: Told): void
-  open(cause: string): Span
+  open(cause: string, explains?: RegExp): Span
   readonly spans: readonly Span[]
   readonly requests: number
   /** Of good tokens; there is no excuse for one. */
@@ -34,14 +36,29 @@ export interface Book {
   }
 }
 
-/** How long after its end a fault may still show: reconnecting, nonces that are waited for. */
+/**
+ * How long after its end a fault may still show: 2 s until the next attempt to connect, 1 s to connect,
+ * 2 s in which nonces of before are waited for, and what was begun before that.
+ */
 export const AFTERMATH_MS = 6000
-const OURS = /^503 (?:TOKEN_STORE_UNAVAILABLE|NONCE_STORE_\w+|REVOCATION_UNCONFIRMED|OVERLOADED)$/
+
+/** What each kind of fault may cost; nothing explains a broken connection, a 408, a 502. */
+export const NO_TOKENS = /^503 (?:TOKEN_STORE_UNAVAILABLE|REVOCATION_UNCONFIRMED)$/
+export const NO_NONCES = /^503 NONCE_STORE_\w+$/
+export const NO_TIME =
+  /^503 (?:TOKEN_STORE_UNAVAILABLE|NONCE_STORE_UNAVAILABLE|REVOCATION_UNCONFIRMED|OVERLOADED)$/
+
+export const BROKEN = 'broken connection'
+
+export function wordOf(status: number, code: unknown): string {
+  return `${status}${typeof code === 'string' ? ` ${code}` : ''}`
+}
 
 /** What the machine did by itself is the last explanation. */
 export const BUSY = 'the machine was busy'
 
-function isMeant({ cause }: Span): boolean {
+/** On purpose. */
+export function isBroken({ cause }: Span): boolean {
   return !cause.startsWith(BUSY)
 }
 
@@ -51,11 +68,10 @@ export function createBook(nowMs: () => number): Book {
   let requests = 0
   let wrongful = 0
   const causeOf = ({ word, startedMs, endedMs }: Told) =>
-    OURS.test(word)
-      ? [...spans.filter(isMeant), ...spans].find(
-          ({ fromMs, toMs }) => endedMs >= fromMs && startedMs <= toMs + AFTERMATH_MS
-        )
-      : undefined
+    [...spans.filter(isBroken), ...spans].find(
+      ({ explains, fromMs, toMs }) =>
+        explains.test(word) && endedMs >= fromMs && startedMs <= toMs + AFTERMATH_MS
+    )
   return {
     spans,
     note(told) {
@@ -64,8 +80,8 @@ export function createBook(nowMs: () => number): Book {
       if (told.word.startsWith('401')) wrongful += 1
       odd.push(told)
     },
-    open(cause) {
-      const span = { cause, fromMs: nowMs(), toMs: Infinity }
+    open(cause, explains = NO_TIME) {
+      const span = { cause, explains, fromMs: nowMs(), toMs: Infinity }
       spans.push(span)
       return span
     },

@@ -1,5 +1,6 @@
 /** Who uses the gates during a soak, each in its own loop, and what each of them is due. */
 import { randomBytes } from 'node:crypto'
+import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { makeToken } from '../../src/core/token.ts'
 import { makeTokens } from '../../test/support/clients.ts'
@@ -12,7 +13,7 @@ import {
 } from '../../test/support/gate.ts'
 import type { TestDatabase } from '../../test/support/postgres.ts'
 import { signedHeaders } from '../../test/support/signer.ts'
-import type { Book } from './book.ts'
+import { BROKEN, type Book, wordOf } from './book.ts'
 
 export interface SoakClients {
   stop(): Promise<void>
@@ -88,11 +89,15 @@ export async function startSoakClients(options: SoakClientsOptions): Promise<Soa
       kind: 'leaves early',
       due: [0],
       async send({ url }) {
+        // On a connection of its own: one that was opened and never used is closed with 408 after 10 s,
+        // and whoever takes it from a shared pool at that moment reads it as an answer.
         const signal = AbortSignal.timeout(1 + Math.floor(Math.random() * 5))
         const headers = { authorization: `Bearer ${anyHot()}` }
-        await fetch(url + PATH, { headers, signal })
-          .then(answer => answer.arrayBuffer())
-          .catch(() => undefined)
+        const request = get(url + PATH, { headers, signal, agent: false }, answer =>
+          answer.resume()
+        )
+        request.on('error', () => undefined)
+        await new Promise(resolve => request.once('close', resolve))
         return { status: 0, headers: new Map<string, string>(), text: '', json: {} }
       }
     }
@@ -105,9 +110,7 @@ export async function startSoakClients(options: SoakClientsOptions): Promise<Soa
     const answer = await request.send(gate).catch(() => undefined)
     const code = answer?.json['code']
     const status = answer?.status ?? -1
-    const word = answer
-      ? `${status}${typeof code === 'string' ? ` ${code}` : ''}`
-      : 'broken connection'
+    const word = answer ? wordOf(status, code) : BROKEN
     book.note({ kind, word, isDue: due.includes(status), startedMs, endedMs: nowMs() })
     return status
   }

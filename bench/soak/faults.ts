@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FaultProxy } from '../../test/support/fault-proxy.ts'
 import type { GateProcess } from '../../test/support/gate.ts'
 import type { RedisServer } from '../../test/support/redis.ts'
-import type { Book } from './book.ts'
+import { type Book, NO_NONCES, NO_TIME, NO_TOKENS } from './book.ts'
 
 export interface FaultsOptions {
   readonly gates: readonly GateProcess[]
@@ -17,6 +17,7 @@ export interface FaultsOptions {
 
 interface Breaking {
   readonly cause: string
+  readonly explains: RegExp
   readonly make: () => unknown
   readonly mend: () => unknown
   readonly forMs: number
@@ -29,42 +30,49 @@ export async function breakThings(options: FaultsOptions, signal: AbortSignal): 
   const things: readonly Breaking[] = [
     {
       cause: 'Postgres refuses',
+      explains: NO_TOKENS,
       make: () => postgresLink.refuse(),
       mend: () => postgresLink.pass(),
       forMs: 4000
     },
     {
       cause: 'Redis flushed',
+      explains: NO_NONCES,
       make: () => redis.command('FLUSHALL'),
       mend: () => undefined,
       forMs: 0
     },
     {
       cause: 'Postgres hangs',
+      explains: NO_TOKENS,
       make: () => postgresLink.hold(),
       mend: () => postgresLink.release(),
       forMs: 4000
     },
     {
       cause: 'Redis refuses',
+      explains: NO_NONCES,
       make: () => redisLink.refuse(),
       mend: () => redisLink.pass(),
       forMs: 3000
     },
     {
       cause: 'a replica stopped',
+      explains: NO_TIME,
       make: () => gate?.signal('SIGSTOP'),
       mend: () => gate?.signal('SIGCONT'),
       forMs: 3000
     },
     {
       cause: 'Redis hangs',
+      explains: NO_NONCES,
       make: () => redisLink.hold(),
       mend: () => redisLink.release(),
       forMs: 3000
     },
     {
       cause: 'Postgres connections reset',
+      explains: NO_TOKENS,
       make: () => postgresLink.reset(),
       mend: () => postgresLink.pass(),
       forMs: 500
@@ -74,7 +82,7 @@ export async function breakThings(options: FaultsOptions, signal: AbortSignal): 
     await pause(everyMs, signal)
     const thing = things[round % things.length]
     if (signal.aborted || !thing) return
-    const span = book.open(thing.cause)
+    const span = book.open(thing.cause, thing.explains)
     await thing.make()
     await pause(thing.forMs, signal)
     await thing.mend()

@@ -9,6 +9,7 @@ export interface Sample {
   readonly heapBytes: number
   readonly files: number
   readonly lagMs: number
+  readonly streams: number
 }
 
 /** Undefined: it does not answer, because it is stopped. */
@@ -20,7 +21,8 @@ export async function sampleGate(gate: GateProcess, atMs: number): Promise<Sampl
       residentBytes: scrape.value('process_resident_memory_bytes'),
       heapBytes: scrape.value('heap_used_bytes'),
       files: scrape.value('open_fds'),
-      lagMs: scrape.value('event_loop_lag_seconds') * 1000
+      lagMs: scrape.value('event_loop_lag_seconds') * 1000,
+      streams: scrape.sum('streams')
     }
   } catch {
     return undefined
@@ -38,6 +40,7 @@ export function part(samples: readonly Sample[], from: number, to: number) {
     residentBytes: of(sample => sample.residentBytes),
     heapBytes: of(sample => sample.heapBytes),
     files: of(sample => sample.files),
-    lagMs: of(sample => sample.lagMs)
+    lagMs: of(sample => sample.lagMs),
+    streams: of(sample => sample.streams)
   }
 }
