@@ -18,6 +18,7 @@ import { measureMemory, measureStart } from './rows/memory.ts'
 import { measureOverload } from './rows/overload.ts'
 import { measureRevocations } from './rows/revoke.ts'
 import { measureLargeFile } from './rows/routes.ts'
+import { measureRuleShare } from './rows/rules.ts'
 
 type Measure = (lab: Lab, rounds: Rounds) => Promise<readonly Result[]>
 
@@ -31,7 +32,8 @@ const ROWS: Readonly<Record<string, Measure>> = {
   P8: measureBulk,
   P9: measureLatency,
   P10: measureLargeFile,
-  P11: measureOverload
+  P11: measureOverload,
+  A6: measureRuleShare
 }
 /** Rows that are measured with another one. */
 const TOGETHER: Readonly<Record<string, string>> = { P2: 'P1' }
