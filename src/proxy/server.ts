@@ -147,6 +147,8 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     handler: (request, reply) => {
       reply.hijack()
       const passed = admitted.get(request.raw)
+      // Until a full collection V8 holds the value, and with it the key, of whatever is left in there.
+      admitted.delete(request.raw)
       if (passed) forward(passed.exchange, passed.permit)
       else reply.raw.destroy()
     }
