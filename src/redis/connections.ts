@@ -75,7 +75,7 @@ function openPrimary(target: RedisTarget, deadlineMs: number): Connections {
     enableReadyCheck: target.mode === 'sentinel',
     retryStrategy: reconnectDelayMs
   } satisfies RedisOptions
-  const commands = new Redis({ ...options, enableAutoPipelining: true })
+  const commands = new Redis(options)
   const subscriber = new Redis(options)
   // Its failures cost time only, and go with those of the other connection.
   subscriber.on('error', () => {})
@@ -127,8 +127,7 @@ function openCluster(target: RedisTarget, deadlineMs: number): Connections {
     dnsLookup: (name, done) => done(null, name),
     redisOptions: {
       ...commonOptions(target, deadlineMs),
-      enableReadyCheck: false,
-      enableAutoPipelining: true
+      enableReadyCheck: false
     }
   })
   const primaries = () => cluster.nodes('master')

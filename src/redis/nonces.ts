@@ -7,7 +7,6 @@
  * Whatever goes wrong is a Fault, and nothing is sent a second time: a claim that was carried out
  * before its reply was lost would look like a repetition.
  */
-import { hash } from 'node:crypto'
 import { Fault } from '../core/decision.ts'
 import { nonceKey } from '../core/nonce.ts'
 import type { Observer } from '../core/observer.ts'
@@ -15,6 +14,7 @@ import type { Clock, Log, NonceHistory, NonceStore } from '../core/ports.ts'
 import { COMMAND_DEADLINE_MS } from './connections.ts'
 import { type Epoch, Epochs } from './epochs.ts'
 import { isMisdirected, reasonOf, RedisDown } from './errors.ts'
+import { Script } from './script.ts'
 import type { Servers } from './servers.ts'
 
 export interface NonceStoreOptions {
@@ -30,11 +30,13 @@ export interface NonceStoreOptions {
 }
 
 /** 1: new; 0: used; -1: the mark is not the one the caller knows, and nothing was done. */
-const SCRIPT = `
+const CLAIM = new Script(
+  `
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return -1 end
 if redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) then return 1 end
-return 0`
-const SCRIPT_SHA = hash('sha1', SCRIPT, 'hex')
+return 0`,
+  2
+)
 
 /** Claims waiting at a time; at 1 ms a round trip far more than one process can sign. */
 const MAX_OUTSTANDING = 2000
@@ -81,7 +83,8 @@ export function createNonceStore(options: NonceStoreOptions): NonceStore {
     let known = epochs.current(mark)
     for (let triesLeft = MAX_TRIES; triesLeft > 0; triesLeft--) {
       const epoch = known ?? (await epochs.settle(mark))
-      const reply = await run(epoch, [key, mark, String(Math.ceil(ttlMs)), epoch.text])
+      const args = [key, mark, String(Math.ceil(ttlMs)), epoch.text]
+      const reply = await CLAIM.run(epoch.primary.connection, args)
       // Another connection or server since: what was said was not said by the one we knew.
       if (servers.primaryOf(mark) !== epoch.primary) throw new RedisDown('reset')
       if (reply === 1) return epoch
@@ -90,17 +93,6 @@ export function createNonceStore(options: NonceStoreOptions): NonceStore {
       known = newer === epoch ? undefined : newer
     }
     throw new Error('the marks of the nonce store do not settle')
-  }
-}
-
-async function run({ primary }: Epoch, args: readonly string[]): Promise<unknown> {
-  const { connection } = primary
-  try {
-    return await connection.evalsha(SCRIPT_SHA, 2, ...args)
-  } catch (cause) {
-    const isUnknown = cause instanceof Error && cause.message.startsWith('NOSCRIPT')
-    if (!isUnknown) throw cause
-    return connection.eval(SCRIPT, 2, ...args)
   }
 }
 
