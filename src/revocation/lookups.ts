@@ -65,7 +65,7 @@ export function createLookups(deps: LookupsDeps): Lookups {
   const { epochs, membership, renewal, lease, cache, finality, freshness } = deps
   const { clocks, clock, schedule, observer, random } = deps
   /** Queued or in flight, one for each digest. */
-  const waiting = new Map<TokenDigest, Waiting>()
+  let waiting = new Map<TokenDigest, Waiting>()
   let queue: Waiting[] = []
   let inFlight = 0
   let startedMs = -Infinity
@@ -120,13 +120,19 @@ export function createLookups(deps: LookupsDeps): Lookups {
     if (oldest) armExpiry(oldest.queuedMs + QUEUED_MS - nowMs)
   }
 
+  function forget({ digest }: Waiting): void {
+    waiting.delete(digest)
+    // A Map that is filled and emptied for ever keeps what it held alive: see proxy/connections.ts.
+    if (waiting.size === 0) waiting = new Map()
+  }
+
   function fail(miss: Waiting, cause: unknown): void {
-    waiting.delete(miss.digest)
+    forget(miss)
     miss.found.reject(cause)
   }
 
   function settle(miss: Waiting, answer: TokenEntry | 'unknown'): void {
-    waiting.delete(miss.digest)
+    forget(miss)
     miss.found.resolve(answer)
   }
 
