@@ -41,14 +41,15 @@ const FRESH_TOKENS = 5000
 /** Rows as the gate makes them, many at once. */
 export async function makeTokens(
   { sql }: Pick<TestDatabase, 'sql'>,
-  count: number
+  count: number,
+  preview = 'ci_x…x'
 ): Promise<readonly string[]> {
   const tokens = Array.from({ length: count }, () => makeToken(randomBytes))
   const digests = tokens.map(token => digestBytes(digestToken(token)).toString('hex'))
   await sql(
     `INSERT INTO tg_token (digest, preview, user_id, name, scopes)
-     SELECT decode(d, 'hex'), 'ci_x…x', 'user-1', 'fresh', '{scans:read}' FROM unnest($1::text[]) d`,
-    [digests]
+     SELECT decode(d, 'hex'), $2, 'user-1', 'fresh', '{scans:read}' FROM unnest($1::text[]) d`,
+    [digests, preview]
   )
   return tokens
 }

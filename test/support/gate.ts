@@ -137,7 +137,7 @@ export async function startGate(start: GateStart = {}): Promise<GateProcess> {
   }
 }
 
-/** A user JWT, good for an hour. */
+/** A user JWT, good for an hour unless the claims say how long. */
 export async function userJwt(
   claims: Readonly<Record<string, unknown>> = {},
   secret = JWT_SECRET
@@ -145,7 +145,7 @@ export async function userJwt(
   return new SignJWT({ sub: 'user-1', ...claims })
     .setProtectedHeader({ alg: 'HS256' })
     .setIssuedAt()
-    .setExpirationTime('1h')
+    .setExpirationTime(typeof claims['exp'] === 'number' ? claims['exp'] : '1h')
     .sign(new TextEncoder().encode(secret))
 }
 
