@@ -21,9 +21,7 @@ const ROWS = {
 
 const ELSEWHERE: Readonly<Record<string, string>> = {
   C3: 'a row that was read before the revocation does not count after it',
-  C4: 'Redis away from one replica, or from all: slower, and unsigned use as ever',
   C5: 'no replica accepts a token after its DELETE was answered, round after round',
-  C6: 'revoked and expired tokens are refused by database time',
   C7: 'a replica that is stopped is waited for, and refuses when it goes on',
   C10: 'a colon in a nonce would make one signature good for two requests',
   C13: 'canonical JSON is tried where only one reading is possible',
@@ -32,10 +30,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   C19: 'whoever sets a clock gets one renewal, and no valid token a 401',
   C20: 'Postgres killed under load: 200 and 503 only, and back without a restart',
   C21: 'a standby is not believed; promoted, it is another history',
-  C22: 'a file that is missing, empty, too large or not UTF-8 is not loaded',
   C23: 'a token that was found is not unknown any more',
   R2: 'a client that stops sending its body gets 408',
-  R6: '10 000 look-ups may wait; the next one is shed',
   R7: 'a digest is looked up once, however many ask',
   R9: 'all held bodies of a process are at most 32 MiB',
   R14: 'thousands of wrong signatures leave no key in Redis'

@@ -141,7 +141,7 @@ t.test('a swapped ConfigMap is in force at once, everywhere', async t => {
 })
 
 t.test(
-  'whatever is wrong with the newest file, the gate serves, says why, and recovers',
+  'C22: whatever is wrong with the newest file, the gate serves, says why, and recovers',
   async t => {
     const good = (name: string) => routeFile({ routes: [ALWAYS, `GET /${name}: public`] })
     const wrong: Readonly<
@@ -158,6 +158,11 @@ t.test(
         spoil: () => publish(GOOD.replace('public', 'pubic')),
         says: 'Did you mean \\"public\\"?',
         mend: () => publish(good('broken'))
+      },
+      unknownKey: {
+        spoil: () => publish(`${GOOD}\n  GET /refused: public\ndefault: allow`),
+        says: 'default',
+        mend: () => publish(good('unknownKey'))
       },
       empty: {
         spoil: () => publish(''),
@@ -207,6 +212,9 @@ t.test(
       )
       t.equal(await metric('routes_last_reload_success'), 0, name)
       t.equal(await statusOf('/always'), 200, `${name}: served`)
+      for (const target of ['/refused', '/other', `/${name}`]) {
+        t.equal(await statusOf(target), 403, `${name}: ${target} is as closed as before`)
+      }
       t.equal((await call(`${gate.adminUrl}/readyz`)).status, 200, `${name}: ready`)
       await eventually(`${name} is told`, () => gate.output().slice(printed).includes(says), 2000)
       mend()

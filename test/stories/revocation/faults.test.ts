@@ -111,6 +111,20 @@ t.test('Redis away from one replica, or from all: slower, and unsigned use as ev
   await fleet.healed()
 })
 
+t.test('C4: where a nudge or an acknowledgement is lost, the leases are waited for', async t => {
+  const load = startLoad(gates, living.token)
+  // What is lost on the way to the third is the nudge; to the first, who asks, the acknowledgements.
+  for (const { redis: link } of [replicas[2], replicas[0]]) {
+    const { id, token } = await hotToken()
+    link.oneWay()
+    waitedForLeases(t, await fleet.revoke(first, id))
+    await isDead(t, token)
+    await link.pass()
+    await fleet.healed()
+  }
+  noticedNothing(t, await load.stop())
+})
+
 t.test('Redis that hangs or is killed costs time and nothing else', async t => {
   const load = startLoad(gates, living.token)
   for (const [breakIt, mendIt] of [

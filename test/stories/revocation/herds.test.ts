@@ -29,9 +29,11 @@ async function useAll(gate: GateProcess, tokens: readonly string[]) {
   return seen
 }
 
+/** Its last character is another one, so its checksum is wrong. */
+const mistyped = (token: string) => token.slice(0, -1) + (token.endsWith('0') ? '1' : '0')
 const newTokens = () => Array.from({ length: COUNT }, () => makeToken(randomBytes))
 
-t.test('many tokens that are seen for the first time are read in few queries', async t => {
+t.test('R6: many tokens that are seen for the first time are read in few queries', async t => {
   const fleet = await startFleet(t, { env: { CACHE_MAX_TOKENS: String(COUNT * 2) } })
   const [gate] = fleet.gates
   if (!gate) throw new Error('no gate')
@@ -45,6 +47,9 @@ t.test('many tokens that are seen for the first time are read in few queries', a
   const before = await lookUps()
   t.same(await useAll(gate, newTokens()), { 401: COUNT })
   const unknown = (await lookUps()) - before
+  const asked = await lookUps()
+  t.same(await useAll(gate, newTokens().map(mistyped)), { 401: COUNT })
+  t.equal(await lookUps(), asked, 'no query for a wrong checksum')
 
   const valid = newTokens()
   await fleet.database.sql(

@@ -242,3 +242,46 @@ t.test('whoever sets a clock gets one renewal, and no valid token a 401', async 
   t.ok((traffic['200'] ?? 0) > 0)
   t.comment(`lease of ${LEASE_MS} ms; seen: ${JSON.stringify(traffic)}, ${[...seen].join(', ')}`)
 })
+
+t.test('C6: a cached token ends at its expiry, by the time of the database', async t => {
+  const fleet = await startFleet(t, { gates: 0 })
+  const folder = mkdtempSync(join(tmpdir(), 'tollgate-clock-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  // One is 20 s ahead, one behind: by their own clocks they would be early and late.
+  const gates = await Promise.all(
+    [20_000, -20_000].map(wallMs => {
+      const file = join(folder, `${wallMs}.json`)
+      writeFileSync(file, JSON.stringify({ wallMs, bootMs: 0 }))
+      const preload = join(import.meta.dirname, '../../support/clock-shift.mjs')
+      return fleet.startGate({ NODE_OPTIONS: `--import=${preload}`, CLOCK_SHIFT_FILE: file })
+    })
+  )
+  const [first] = gates
+  if (!first) throw new Error('no gate')
+  const { token, id } = await createToken(first)
+  await fleet.database.sql(
+    `UPDATE tg_token SET expires_at = clock_timestamp() + interval '4 s' WHERE id = $1`,
+    [id]
+  )
+  const isOver = async () => {
+    const [row] = await fleet.database.sql(
+      'SELECT clock_timestamp() >= expires_at AS over FROM tg_token WHERE id = $1',
+      [id]
+    )
+    return row?.['over'] === true
+  }
+  for (const gate of gates) await becomes(gate, token, 200)
+  const seen = { early: 0, late: 0, good: 0, refused: 0 }
+  while (seen.refused < 10) {
+    const wasOver = await isOver()
+    const answers = await Promise.all(gates.map(gate => use(gate, token)))
+    const isOverNow = await isOver()
+    for (const { status } of answers) {
+      if (status === 401) seen[isOverNow ? 'refused' : 'early'] += 1
+      else if (status === 200) seen[wasOver ? 'late' : 'good'] += 1
+    }
+    await sleep(10)
+  }
+  t.match(seen, { early: 0, late: 0 }, JSON.stringify(seen))
+  t.ok(seen.good > 10, JSON.stringify(seen))
+})
