@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeToken } from '../../src/core/token.ts'
+import { COUNTERS, GAUGES, HISTOGRAMS, type Metric } from '../../src/telemetry/catalogue.ts'
 import { effort } from '../support/effort.ts'
 import { startFleet } from '../support/fleet.ts'
 import { call, createToken, type GateProcess, userJwt } from '../support/gate.ts'
@@ -126,6 +127,32 @@ async function isBounded(t: Test, at: GateProcess, requests: number): Promise<vo
 
 t.test('a flood of random paths, tokens, methods and headers makes no series', async t => {
   await isBounded(t, gate, effort(800, 20_000))
+})
+
+t.test('after it, each label has a value of its list, a rule or an upstream', async t => {
+  const catalogue: Readonly<Record<string, Metric>> = { ...COUNTERS, ...GAUGES, ...HISTOGRAMS }
+  const routesFile = readFileSync(join(import.meta.dirname, '../../config/routes.yaml'), 'utf8')
+  const isRule = (key: string) => routesFile.includes(`  ${key}:`)
+  const isKnown = (name: string, label: string, value: string) => {
+    const values = catalogue[name]?.labels[label]
+    if (values === 'routes') return ['none', 'other', 'own'].includes(value) || isRule(value)
+    if (values === 'upstreams') return value === 'default'
+    if (values === 'newest') return /^[0-9a-f]+$/.test(value)
+    return values?.includes(value) ?? false
+  }
+  const { families } = await metricsOf(gate)
+  let seen = 0
+  for (const [full, { samples }] of families) {
+    const name = full.replace('tollgate_', '')
+    // Of the process: its version, and nothing of requests.
+    if (!(name in catalogue)) continue
+    for (const [label, value] of samples.flatMap(({ labels }) => Object.entries(labels))) {
+      if (label === 'le') continue
+      seen += 1
+      if (!isKnown(name, label, value)) t.fail(`${name}: ${label}="${value}"`)
+    }
+  }
+  t.ok(seen > 100, `${seen} values`)
 })
 
 t.test('with METRICS_ROUTES=0 the label has the same three values for everybody', async t => {

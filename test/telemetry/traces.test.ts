@@ -3,10 +3,12 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { registerHooks } from 'node:module'
 import t, { type Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
 import { openTraces } from '../../src/telemetry/traces.ts'
 import { call, eventually, freePort, JWT_SECRET, runTollgate } from '../support/gate.ts'
 import { startProxy } from '../support/proxy.ts'
 import { sendRaw } from '../support/raw.ts'
+import type { UpstreamOptions } from '../support/upstream.ts'
 
 const loaded: string[] = []
 const hooks = registerHooks({
@@ -27,11 +29,13 @@ version: 1
 scopes: { a:read: { title: a } }
 routes:
   GET /api/a/{id}: a:read
+  GET /api/socket: { scope: a:read, upgrade: websocket }
 `
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const PARENT = 'b7ad6b7169203331'
 const SERVER = 2
 const CLIENT = 3
+const ERROR = 2
 
 interface Received {
   readonly name: string
@@ -39,6 +43,8 @@ interface Received {
   readonly traceId: string
   readonly spanId: string
   readonly parentSpanId?: string
+  readonly startTimeUnixNano: string
+  readonly endTimeUnixNano: string
   readonly status: { readonly code?: number }
   readonly attributes: readonly {
     readonly key: string
@@ -90,12 +96,17 @@ function settingsOf(endpoint: string | undefined, rootShare: number) {
   }
 }
 
-async function startTraced(t: Test, endpoint: string, rootShare = 1) {
+async function startTraced(
+  t: Test,
+  endpoint: string,
+  rootShare = 1,
+  upstream: UpstreamOptions = {}
+) {
   const errors: unknown[] = []
   const note = () => undefined
   const log = { info: note, warn: note, error: (...line: unknown[]) => void errors.push(line) }
   const traces = await openTraces({ settings: settingsOf(endpoint, rootShare), version: '1', log })
-  const proxy = await startProxy(t, { routes: ROUTES, traces })
+  const proxy = await startProxy(t, { routes: ROUTES, traces, upstream })
   return { proxy, errors, close: async () => traces?.[Symbol.asyncDispose]() }
 }
 
@@ -160,6 +171,69 @@ t.test('a request is a span below its parent, its sending one below that', async
   t.match(text, 'here')
   t.notMatch(text, /hidden|Bearer/)
   t.notOk(text.includes(token.text))
+})
+
+t.test('what is sent twice has a span for each time, and the first one failed', async t => {
+  const collector = await startCollector(t)
+  const parents: string[] = []
+  const { proxy, close } = await startTraced(t, collector.url, 0, {
+    handle: (request, response) => {
+      parents.push(String(request.headers['traceparent']))
+      // The kept connection breaks before any byte of an answer.
+      if (parents.length === 2) request.socket.destroy()
+      else response.end('ok')
+    }
+  })
+  const token = proxy.addToken()
+  await ask(proxy.port, token.text)
+  const given = `traceparent: 00-${TRACE}-${PARENT}-01\r\n`
+  const { answers } = await ask(proxy.port, token.text, given)
+  t.equal(answers[0]?.status, 200)
+  t.match(await proxy.waitForLine(1), { retried: true })
+  await close()
+  const spans = collector.spans()
+  const server = spans.find(({ kind }) => kind === SERVER)
+  const sendings = spans.filter(({ kind }) => kind === CLIENT)
+  t.same(
+    sendings.map(({ parentSpanId, status }) => [parentSpanId, status.code === ERROR]),
+    [
+      [server?.spanId, true],
+      [server?.spanId, false]
+    ]
+  )
+  t.same(
+    parents.slice(1),
+    sendings.map(({ spanId }) => `00-${TRACE}-${spanId}-01`)
+  )
+  t.equal(attributesOf(sendings[0])['http.response.status_code'], undefined)
+  t.match(attributesOf(sendings[1]), { 'http.response.status_code': 200 })
+  t.match(attributesOf(server), { 'http.response.status_code': 200, 'tollgate.code': 'OK' })
+})
+
+t.test('the span of a tunnel is as long as the tunnel', async t => {
+  const collector = await startCollector(t)
+  const sockets = new WebSocketServer({ noServer: true })
+  const { proxy, close } = await startTraced(t, collector.url, 1, {
+    upgrade: (request, socket, early) => {
+      sockets.handleUpgrade(request, socket, early, peer => peer.send('hello'))
+    }
+  })
+  const headers = { authorization: `Bearer ${proxy.addToken().text}` }
+  const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}/api/socket`, { headers })
+  await once(socket, 'message')
+  const heldMs = 60
+  await new Promise(resolve => setTimeout(resolve, heldMs))
+  socket.close()
+  await proxy.waitForLine(1)
+  await close()
+  const spans = collector.spans()
+  t.same(new Set(spans.map(({ kind }) => kind)), new Set([SERVER, CLIENT]))
+  for (const span of spans) {
+    const { endTimeUnixNano, startTimeUnixNano } = span
+    t.match(attributesOf(span), { 'http.response.status_code': 101 })
+    const tookMs = Number(BigInt(endTimeUnixNano) - BigInt(startTimeUnixNano)) / 1e6
+    t.ok(tookMs >= heldMs - 1, `${tookMs} ms`)
+  }
 })
 
 t.test('a refusal is a span with its code, and nothing is sent', async t => {
