@@ -64,6 +64,7 @@ export function requestHeaders(sent: Sent): string[] {
   return headers
 }
 
+const PERSISTENCE = /^(?:keep-alive|close)$/i
 const WOULD_DENY = 'x-tollgate-would-deny'
 
 /** Of undici: a flat list of names and values, in bytes. */
@@ -81,7 +82,9 @@ export function responseHeaders(given: RawHeaders): string[] {
     const name = text(raw[i])
     const lower = name.toLowerCase()
     if (lower === 'connection') {
-      nominated = [...(nominated ?? []), ...splitList(text(raw[i + 1]))]
+      const value = text(raw[i + 1])
+      // The one is hop-by-hop anyway, and no header may be called the other (RFC 9110 section 18.4).
+      if (!PERSISTENCE.test(value)) nominated = [...(nominated ?? []), ...splitList(value)]
     } else if (!HOP_BY_HOP.has(lower) && lower !== WOULD_DENY) {
       headers.push(name, text(raw[i + 1]))
     }
@@ -127,6 +130,9 @@ function without(headers: readonly string[], names: readonly string[]): string[]
 
 /** First value of a header by its lower-case name. */
 export function valueOf(headers: readonly string[], name: string): string | undefined {
-  const at = headers.findIndex((other, i) => i % 2 === 0 && other.toLowerCase() === name)
-  return at < 0 ? undefined : headers[at + 1]
+  for (let i = 0; i < headers.length; i += 2) {
+    const other = headers[i] ?? ''
+    if (other.length === name.length && other.toLowerCase() === name) return headers[i + 1]
+  }
+  return undefined
 }
