@@ -123,10 +123,11 @@ function authOf({ stage }: Exchange): string {
   return stage.principal.kind
 }
 
-/** What has a body goes to the plugin, which hands it over unread. */
+/** What has a body that was not read yet goes to the plugin, which hands it over unread. */
 function send(exchange: Exchange, permit: Permit, { lane, forward }: AdmitDeps): Outcome {
-  const { head } = permit
-  const natural = hasBody(head) && !dropsBody(head) ? 'plugin' : 'hook'
+  const { head, heldBody } = permit
+  const isUnread = hasBody(head) && !dropsBody(head) && heldBody === undefined
+  const natural = isUnread ? 'plugin' : 'hook'
   if ((lane?.() ?? natural) === 'plugin') return { exchange, permit }
   forward(exchange, permit)
   return undefined
