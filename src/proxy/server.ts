@@ -2,9 +2,9 @@
  * The proxy port: Node's strict parser, its limits, one hook, one wildcard route.
  *
  * @fastify/http-proxy registers the routes and hands the body over unread; its handler is ours, so
- * nothing of a request is rebuilt on the way. A request without a body does not need that handler
- * and is sent from the hook. Fastify's router decides nothing: what matches is decided by the gate,
- * on the target as it was received.
+ * nothing of a request is rebuilt on the way. A request without a body, or with one that was read to
+ * decide, does not need that handler and is sent from the hook. Fastify's router decides nothing:
+ * what matches is decided by the gate, on the target as it was received.
  * Source: RFC 9112; https://nodejs.org/api/http.html#httpcreateserveroptions-requestlistener.
  */
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
