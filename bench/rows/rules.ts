@@ -43,7 +43,7 @@ export async function measureRuleShare(lab: Lab, rounds: Rounds): Promise<readon
     results.push({
       row: 'A6',
       work: `${work}, ${name}`,
-      figure: `${moreMicros.toFixed(2)} µs (${parts.join(', ')}; plain ${plainMicros.toFixed(2)})`,
+      figure: `${(100 * share).toFixed(1)} %: ${parts.join(' + ')} − ${plainMicros.toFixed(2)} in their place = ${moreMicros.toFixed(2)} µs`,
       reference: `gate ${micros.toFixed(1)} µs`,
       ratio: share,
       goal: `≤ ${MOST_SHARE} ×`,
