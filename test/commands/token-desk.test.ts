@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chdir } from 'node:process'
 import t from 'tap'
@@ -152,9 +152,12 @@ t.test('wrong settings and a broken route file end with 2', async t => {
   t.match(await on(CREATE, { ROUTES_FILE: join(folder, 'none.yaml') }), { exitCode: 2, stdout: '' })
 })
 
+// The tests of the embedded database share one: to make it takes seconds.
+const embedded = t.testdir({ kept: {}, fresh: {} })
+t.afterEach(() => chdir(join(import.meta.dirname, '../..')))
+
 t.test('without a database of the settings it is the embedded one', async t => {
-  chdir(t.testdir())
-  t.teardown(() => chdir(join(import.meta.dirname, '../..')))
+  chdir(join(embedded, 'kept'))
   const created = await tokens([...CREATE, '--output', 'json'])
   t.equal(created.exitCode, 0, created.stderr)
   const listed = await tokens(['list', '--output', 'json'])
@@ -172,8 +175,7 @@ t.test('without a database of the settings it is the embedded one', async t => {
 })
 
 t.test('whoever died with the embedded database is not waited for', async t => {
-  chdir(t.testdir())
-  t.teardown(() => chdir(join(import.meta.dirname, '../..')))
+  chdir(join(embedded, 'kept'))
   const created = await tokens([...CREATE, '--output', 'json'])
   const { id } = JSON.parse(created.stdout)
   const gate = await openEmbeddedPostgres('.tollgate')
@@ -187,17 +189,17 @@ t.test('whoever died with the embedded database is not waited for', async t => {
 })
 
 t.test('the embedded database is for trying out, and needs a folder', async t => {
-  chdir(t.testdir())
-  t.teardown(() => chdir(join(import.meta.dirname, '../..')))
+  chdir(join(embedded, 'fresh'))
   t.match(await tokens(['list'], { NODE_ENV: 'production' }), {
     exitCode: 2,
     stdout: '',
     stderr: 'DATABASE_URL must be set in production.\n'
   })
   t.notOk(existsSync('.tollgate'))
+  chdir(join(embedded, 'kept'))
   const allowed = { NODE_ENV: 'production', TOLLGATE_ALLOW_EMBEDDED: 'true' }
   t.match(await tokens(['list'], allowed), { exitCode: 0 })
-  rmSync('.tollgate', { recursive: true })
+  chdir(join(embedded, 'fresh'))
   writeFileSync('.tollgate', '')
   t.match(await tokens(CREATE), {
     exitCode: 3,

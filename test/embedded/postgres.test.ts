@@ -36,7 +36,10 @@ async function open(folder: string) {
   return { postgres, database, store: createTokenStore(database), close }
 }
 
-const shared = join(t.testdir(), '.tollgate')
+const base = t.testdir()
+const shared = join(base, '.tollgate')
+/** Used by one test after the other: to make one takes seconds. */
+const other = join(base, 'other')
 const { database, postgres, close } = await open(shared)
 t.teardown(close)
 
@@ -107,14 +110,14 @@ t.test('a connection that ends in a transaction leaves nothing behind', async t 
 })
 
 t.test('two connections never mix, also where the driver believes in two', async t => {
-  const other = openDatabase({
+  const second = openDatabase({
     connection: postgres.connection,
     isEmbedded: true,
     observer: createRecorder()
   })
-  const sql = sqlOn(other)
+  const sql = sqlOn(second)
   t.same(await sql('SELECT 1 AS n'), [{ n: 1 }])
-  await other[Symbol.asyncDispose]()
+  await second[Symbol.asyncDispose]()
   const [row] = await database
     .session(run => run('SELECT 2 AS n'))
     .catch(() => database.session(run => run('SELECT 2 AS n')))
@@ -149,7 +152,7 @@ t.test('a folder is used by one process at a time', async t => {
   const { stdout } = spawnSync(process.execPath, [...args, shared], { encoding: 'utf8' })
   t.match(stdout, `in use by process ${process.pid}:`)
 
-  const folder = join(t.testdir(), 'other')
+  const folder = other
   const child = spawn(process.execPath, [...args, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   const [said] = await once(child.stdout, 'data')
@@ -170,12 +173,11 @@ t.test('a folder is used by one process at a time', async t => {
 })
 
 t.test('what was kept is there when it is opened again', async t => {
-  const folder = join(t.testdir(), 'kept')
-  const first = await open(folder)
+  const first = await open(other)
   const [a, b] = await createTokens(first.store, 2, { userId: 'u1' })
   const { revokedAtMs, change } = made(await first.store.revoke(a?.id ?? '', 'u1', OPERATOR))
   await first.close()
-  const second = await open(folder)
+  const second = await open(other)
   t.match(second.postgres, { isKept: true, isNew: false })
   const rows = await second.store.list({ userId: 'u1', includeInactive: true })
   t.same(rows, [b, { ...a, revokedAtMs }])
@@ -201,8 +203,7 @@ t.test('a folder with something else in it is let go of again', async t => {
 })
 
 t.test('a database is nobody’s before it is opened and after it is closed', async t => {
-  const folder = join(t.testdir(), 'closed')
-  const { postgres, database, close } = await open(folder)
+  const { postgres, database, close } = await open(other)
   await close()
   t.equal((await faultOf(oneOf(database))).code, 'TOKEN_STORE_UNAVAILABLE')
   const late = openDatabase({

@@ -64,7 +64,7 @@ t.test(
       status: 503,
       cause: { name: 'StoreTimeout' }
     })
-    t.ok(tookMs > 190 && tookMs < 1000, `${tookMs} ms`)
+    t.ok(tookMs > 190 && tookMs < 1800, `${tookMs} ms`)
     t.not(await pid('lookup'), before)
     t.equal(observer.total('store_errors_total', 'timeout'), 1)
     t.same(observer.values('store_up'), [1, 1, 0, 1])
@@ -74,7 +74,7 @@ t.test(
 t.test('without a deadline of its own a statement has two seconds', async t => {
   const { database } = await open(t)
   const { tookMs } = await timed(() => faultOf(database.query('api', SLEEP, [5])))
-  t.ok(tookMs > 1900 && tookMs < 3000, `${tookMs} ms`)
+  t.ok(tookMs > 1900 && tookMs < 4800, `${tookMs} ms`)
 })
 
 t.test('a statement that the server refuses costs no connection', async t => {
@@ -89,10 +89,10 @@ t.test('a statement that the server refuses costs no connection', async t => {
 
 t.test('the deadline covers the wait for a connection', async t => {
   const { database, pid } = await open(t)
-  const busy = [1, 2, 3, 4].map(() => database.query('lookup', SLEEP, [0.6]))
+  const busy = [1, 2, 3, 4].map(() => database.query('lookup', SLEEP, [1.5]))
   const { value, tookMs } = await timed(() => faultOf(database.query('lookup', PID, [], 100)))
   t.match(value, { cause: { name: 'StoreTimeout' } })
-  t.ok(tookMs < 400, `${tookMs} ms`)
+  t.ok(tookMs < 1300, `${tookMs} ms`)
   await Promise.all(busy)
   const pids = await Promise.all([1, 2, 3, 4].map(() => pid('lookup')))
   t.equal(new Set(pids).size, 4, 'whoever waited has kept none')
@@ -102,12 +102,12 @@ t.test('the poll waits for nobody', async t => {
   const { database } = await open(t)
   await database.query('poll', PID, [])
   const busy = [1, 2, 3, 4, 5, 6].flatMap(() => [
-    database.query('lookup', SLEEP, [0.5]),
-    database.query('api', SLEEP, [0.5]),
-    database.query('last_used', SLEEP, [0.5])
+    database.query('lookup', SLEEP, [1.5]),
+    database.query('api', SLEEP, [1.5]),
+    database.query('last_used', SLEEP, [1.5])
   ])
-  const { tookMs } = await timed(() => database.query('poll', PID, [], 300))
-  t.ok(tookMs < 300, `${tookMs} ms`)
+  const { tookMs } = await timed(() => database.query('poll', PID, [], 1300))
+  t.ok(tookMs < 1300, `${tookMs} ms`)
   await Promise.allSettled(busy)
 })
 

@@ -1,5 +1,6 @@
 /** What holds for tokens, leases and last uses, whichever Postgres keeps them. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { Fault } from '../../src/core/decision.ts'
 import type { Actor, NewToken, TokenStore } from '../../src/core/ports.ts'
@@ -40,7 +41,11 @@ export async function createTokens(
   given: Partial<NewToken> = {}
 ): Promise<readonly TokenRow[]> {
   const rows: TokenRow[] = []
-  for (let i = 0; i < count; i++) rows.push(await store.create(newToken(given), OPERATOR))
+  for (let i = 0; i < count; i++) {
+    rows.push(await store.create(newToken(given), OPERATOR))
+    // Lists have an order by the moment of creation, which the embedded database tells in milliseconds.
+    await sleep(2)
+  }
   return rows
 }
 

@@ -38,8 +38,9 @@ async function startEmbedded(
   return { port, child, output, exited }
 }
 
+const folder = makeFolder(t)
+
 t.test('with nothing configured the banner’s lines work, and what was made is kept', async t => {
-  const folder = makeFolder(t)
   const { port, child, output, exited } = await startEmbedded(t, folder)
   t.match(output(), `Token page    http://127.0.0.1:${port}/settings/api-tokens\n`)
   for (const part of [
@@ -137,19 +138,22 @@ t.test('what is wrong is said before anything starts, all of it, with exit code 
     ],
     [{ REDIS_URL: 'redis://a,b' }, [/REDIS_URL: expected/]]
   ] as const
-  for (const [env, says] of cases) {
+  const runs = cases.map(async ([env, says]) => {
     const { child, output } = runTollgate({
       cwd: folder,
       env: { PORT: '0', ADMIN_PORT: '0', ...env }
     })
-    t.same(await once(child, 'exit'), [2, null], JSON.stringify(env))
+    const exit = await once(child, 'exit')
+    return { env, says, exit, output }
+  })
+  for (const { env, says, exit, output } of await Promise.all(runs)) {
+    t.same(exit, [2, null], JSON.stringify(env))
     for (const pattern of says) t.match(output(), pattern)
     t.notMatch(output(), /\n {4}at /, 'no stack trace')
   }
 })
 
 t.test('a taken port is a sentence', async t => {
-  const folder = makeFolder(t)
   const server = createServer()
   await once(server.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => server.close())
@@ -158,5 +162,6 @@ t.test('a taken port is a sentence', async t => {
   const { child, output } = runTollgate({ cwd: folder, env: { PORT: `${port}`, ADMIN_PORT: '0' } })
   t.same(await once(child, 'exit'), [2, null])
   t.match(output(), `127.0.0.1:${port} is taken by another process`)
+  t.notOk(existsSync(join(folder, '.tollgate/postgres.lock')), 'the folder is free again')
   t.notMatch(output(), /\n {4}at /)
 })

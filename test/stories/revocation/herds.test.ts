@@ -13,7 +13,7 @@ import { noticedNothing, PATH, receiptOf, startLoad, TOKENS } from './fleet.ts'
 
 t.setTimeout(effort(110_000, 600_000))
 
-const COUNT = effort(1500, 10_000)
+const COUNT = effort(500, 10_000)
 /** Asked at once, then the next as many: a herd comes together. */
 const HERD = 250
 const jwt = await userJwt()
@@ -73,7 +73,7 @@ t.test('more living tokens than the cache holds are slower, and never refused', 
   const fleet = await startFleet(t, { env: { CACHE_MAX_TOKENS: '100' } })
   const [gate] = fleet.gates
   if (!gate) throw new Error('no gate')
-  const valid = newTokens().slice(0, 1000)
+  const valid = newTokens().slice(0, effort(300, 1000))
   await fleet.database.sql(
     `INSERT INTO tg_token (digest, preview, user_id, name, scopes)
       SELECT decode(hex, 'hex'), 'p', 'u', 'n', '{scans:read}' FROM unnest($1::text[]) hex`,
