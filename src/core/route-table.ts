@@ -7,7 +7,7 @@
  * Source: the README's chapter on the route file.
  */
 import { parseOrThrow, type Segment, WILDCARD_METHODS } from './route-pattern.ts'
-import { createNode, find, isNearMiss, type Leaf, type Node, reach } from './route-trie.ts'
+import { createNode, entered, find, isNearMiss, type Leaf, type Node, reach } from './route-trie.ts'
 import type { Match, Mode, OwnRoute, Rule, RouteTable, ScopeEntry, UpstreamEntry } from './rule.ts'
 import { decodeSegment, type Target } from './target.ts'
 
@@ -126,7 +126,7 @@ function insertRule(root: Node, rule: Rule, segments: readonly Segment[]): void 
   }
   const node = reach(root, segments)
   if (rule.isWildcard) node.wildcard = leaf
-  else for (const method of rule.methods) node.named.set(method, leaf)
+  else for (const method of rule.methods) node.named = entered(node.named, method, leaf)
 }
 
 function insertOwnRoute(root: Node, route: OwnRoute): void {
@@ -137,7 +137,7 @@ function insertOwnRoute(root: Node, route: OwnRoute): void {
     toMatch: sent => ({ kind: 'own', route, params: readParams(sent) })
   }
   const node = reach(root, segments)
-  for (const method of methods) node.named.set(method, leaf)
+  for (const method of methods) node.named = entered(node.named, method, leaf)
 }
 
 /** Values of the parameters in order; a rest is all that remains, without a last slash. */

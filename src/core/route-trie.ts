@@ -17,36 +17,54 @@ export interface Leaf {
 
 export interface Node {
   /** Values are lists of one, made once, so that following a literal allocates nothing. */
-  readonly literals: Map<string, readonly Node[]>
-  readonly enums: Map<string, readonly Node[]>
+  literals: ReadonlyMap<string, readonly Node[]>
+  enums: ReadonlyMap<string, readonly Node[]>
   /** By their sorted values, so that equal enums share a node. */
-  readonly enumNodes: Map<string, Node>
-  readonly typed: { readonly type: SegmentType; readonly nodes: readonly Node[] }[]
+  enumNodes: ReadonlyMap<string, Node>
+  typed: readonly { readonly type: SegmentType; readonly nodes: readonly Node[] }[]
   any: readonly Node[]
   rest: readonly Node[]
   /** Literals and enum values in lower case. */
-  readonly folded: Set<string>
-  readonly named: Map<string, Leaf>
+  folded: ReadonlySet<string>
+  named: ReadonlyMap<string, Leaf>
   wildcard: Leaf | undefined
   /** Whatever is not found below is `fallback`, and nothing less specific is asked. */
   fallback: Leaf | undefined
 }
 
 const NO_NODES: readonly Node[] = []
+// Most nodes have one branch: what all share until it is needed is half of the time of a large file.
+const NO_ENTRIES: ReadonlyMap<string, never> = new Map<string, never>()
+const NO_TEXTS: ReadonlySet<string> = new Set()
 
 export function createNode(): Node {
   return {
-    literals: new Map(),
-    enums: new Map(),
-    enumNodes: new Map(),
+    literals: NO_ENTRIES,
+    enums: NO_ENTRIES,
+    enumNodes: NO_ENTRIES,
     typed: [],
     any: NO_NODES,
     rest: NO_NODES,
-    folded: new Set(),
-    named: new Map(),
+    folded: NO_TEXTS,
+    named: NO_ENTRIES,
     wildcard: undefined,
     fallback: undefined
   }
+}
+
+/** The map with this entry in it: itself, or a first one of its own. */
+export function entered<V>(
+  map: ReadonlyMap<string, V>,
+  key: string,
+  value: V
+): ReadonlyMap<string, V> {
+  return map instanceof Map && map.size > 0 ? map.set(key, value) : new Map([[key, value]])
+}
+
+function fold(node: Node, text: string): void {
+  const folded = text.toLowerCase()
+  if (node.folded instanceof Set && node.folded.size > 0) node.folded.add(folded)
+  else node.folded = new Set([folded])
 }
 
 /** The node at the end of these segments, made where it is not there yet. */
@@ -57,14 +75,16 @@ export function reach(from: Node, segments: readonly Segment[]): Node {
 function childFor(node: Node, segment: Segment): Node {
   if (segment.kind === 'literal') {
     const { text } = segment
-    node.folded.add(text.toLowerCase())
-    return only(node.literals.get(text), made => node.literals.set(text, made))
+    return only(node.literals.get(text), made => {
+      fold(node, text)
+      node.literals = entered(node.literals, text, made)
+    })
   }
   if (segment.kind === 'enum') return enumChildFor(node, segment.values)
   if (segment.kind === 'typed') {
     const { type } = segment
     const known = node.typed.find(child => child.type === type)
-    return only(known?.nodes, nodes => node.typed.push({ type, nodes }))
+    return only(known?.nodes, nodes => (node.typed = [...node.typed, { type, nodes }]))
   }
   return segment.kind === 'any'
     ? only(node.any, made => (node.any = made))
@@ -84,10 +104,10 @@ function enumChildFor(node: Node, values: readonly string[]): Node {
   const known = node.enumNodes.get(key)
   if (known) return known
   const made = createNode()
-  node.enumNodes.set(key, made)
+  node.enumNodes = entered(node.enumNodes, key, made)
   for (const value of values) {
-    node.folded.add(value.toLowerCase())
-    node.enums.set(value, [...(node.enums.get(value) ?? []), made])
+    fold(node, value)
+    node.enums = entered(node.enums, value, [...(node.enums.get(value) ?? []), made])
   }
   return made
 }
