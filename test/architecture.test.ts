@@ -90,7 +90,15 @@ const TABLE: Readonly<Record<string, Allowed>> = {
       'inject',
       'app.ts'
     ],
-    packages: ['commander', 'node:fs', 'node:crypto', 'node:path', 'node:os', 'node:net']
+    packages: [
+      'commander',
+      'node:fs',
+      'node:crypto',
+      'node:module',
+      'node:path',
+      'node:os',
+      'node:net'
+    ]
   },
   'stores.ts': {
     folders: ['core', 'revocation', 'store', 'redis', 'users', 'embedded', 'config', 'telemetry'],

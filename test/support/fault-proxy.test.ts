@@ -74,7 +74,8 @@ t.test('delays each chunk by itself, in each direction', async t => {
   proxy.delay(300)
   const startedAt = performance.now()
   client.socket.write('1')
-  await pause(20)
+  // Else both could arrive as one chunk.
+  while (proxy.seen.chunksUp === 0) await pause(1)
   client.socket.write('2')
   t.equal(await client.received(4), 'a1a2')
   const tookMs = performance.now() - startedAt
