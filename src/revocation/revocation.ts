@@ -32,7 +32,7 @@ import { createMembership } from './membership.ts'
 import { createNudges } from './nudges.ts'
 import { createRenewal } from './renewal.ts'
 import { createTokenCache } from './token-cache.ts'
-import { type CacheUse, type ReplicaState, startWatch } from './watch.ts'
+import { type CacheUse, type ReplicaState, startWatch, type Watch } from './watch.ts'
 
 export interface RevocationOptions {
   readonly epochs: EpochStore
@@ -86,7 +86,7 @@ export function createRevocation(options: RevocationOptions): Revocation {
   const use: CacheUse = { hits: 0, misses: 0, negatives: 0 }
   const firstLease = Promise.withResolvers<void>()
   let isStopped = false
-  let endWatch: (() => void) | undefined
+  let watch: Watch | undefined
 
   /** Without a lease, a row may still be used for as long as the lease of its own read would run. */
   function known(digest: TokenDigest): TokenEntry | 'unknown' | undefined {
@@ -137,14 +137,17 @@ export function createRevocation(options: RevocationOptions): Revocation {
     isLeaseValid: () => lease.isValid(),
     start() {
       nudges.listen(barrier.replyTo)
-      endWatch = startWatch({ ...options, freshness, lease, use, state })
+      const started = startWatch({ ...options, freshness, lease, use, state })
+      watch = started
+      // First: whoever is told that the gate is ready may read its metrics in the same moment.
+      renewal.onRenewed(() => started.report())
       renewal.onRenewed(firstLease.resolve)
       renewal.start()
       return firstLease.promise
     },
     async stop() {
       isStopped = true
-      endWatch?.()
+      watch?.stop()
       firstLease.resolve()
       // The row last: a barrier that no longer waits for this replica relies on its forgetting.
       const settled = renewal.stop()

@@ -44,12 +44,17 @@ const HIT = { result: 'hit' }
 const MISS = { result: 'miss' }
 const NEGATIVE = { result: 'negative' }
 
-/** Gives what ends it. */
-export function startWatch(deps: WatchDeps): () => void {
+export interface Watch {
+  /** Tells the metrics how this replica stands now. */
+  report(): void
+  stop(): void
+}
+
+export function startWatch(deps: WatchDeps): Watch {
   const { freshness, lease, schedule, observer, log, use, state } = deps
   let wasValid = false
   let cancel = schedule(look, EVERY_MS)
-  return () => cancel()
+  return { report, stop: () => cancel() }
 
   function look(): void {
     freshness.checkSleep()
