@@ -74,10 +74,11 @@ t.test('delays each chunk by itself, in each direction', async t => {
   proxy.delay(300)
   const startedAt = performance.now()
   client.socket.write('1')
-  // Else both could arrive as one chunk.
-  while (proxy.seen.chunksUp === 0) await pause(1)
+  await pause(20)
   client.socket.write('2')
-  t.equal(await client.received(4), 'a1a2')
+  // Chunks so close together may become one, at the proxy or behind it.
+  while (!client.text().includes('2')) await pause(1)
+  t.match(client.text(), /^a1a?2$/)
   const tookMs = performance.now() - startedAt
   t.ok(tookMs >= 598, `${tookMs} ms`)
   t.ok(tookMs < 1100, `the second chunk did not wait for the first: ${tookMs} ms`)
