@@ -17,6 +17,8 @@ import { launch, listens, LOAD_CORE, PROXY_CORE } from './processes.ts'
 const ROOT = join(import.meta.dirname, '..')
 /** As the chart sets it: the nursery that Node picks in a small container makes it collect all the time. */
 export const NODE_FLAGS = ['--max-semi-space-size=8']
+/** What most rows ask for: a rule with one scope and a parameter. */
+export const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 /** 250 bytes of JSON. */
 const ANSWER = JSON.stringify({ scans: [{ id: 'scan-1', status: 'done', note: 'x'.repeat(197) }] })
 

@@ -3,14 +3,13 @@ import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../../test/support/gate.ts'
-import type { BenchGate, Lab } from '../lab.ts'
+import { type BenchGate, type Lab, PATH } from '../lab.ts'
 import { hasWrk } from '../load.ts'
 import { hasLua, hasNginx, PASS, proxyTo, startNginx } from '../nginx.ts'
 import { launch, listens, PROXY_CORE } from '../processes.ts'
 import { type Result, skipped } from '../result.ts'
 import { type Cost, costOf, type Rounds, type Side } from '../rounds.ts'
 
-const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 const SIGNED_PATH = '/api/scans/trigger/repo-1'
 const CONNECTIONS = 32
 const REFERENCES = join(import.meta.dirname, '../references')

@@ -3,11 +3,10 @@ import { createHash } from 'node:crypto'
 import { Pool as Postgres } from 'pg'
 import { Pool } from 'undici'
 import { call } from '../../test/support/gate.ts'
-import type { Lab } from '../lab.ts'
+import { type Lab, PATH } from '../lab.ts'
 import type { Result } from '../result.ts'
 import type { Rounds } from '../rounds.ts'
 
-const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 const TOKENS = 10_000
 const CONNECTIONS = 64
 const SLOWEST_MS = 250

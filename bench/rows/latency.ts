@@ -1,10 +1,9 @@
 /** P9: what the gate adds at a rate that is far from its limit. */
-import type { Lab } from '../lab.ts'
+import { type Lab, PATH } from '../lab.ts'
 import { loadAtRate } from '../rate.ts'
 import { median, type Result } from '../result.ts'
 import type { Rounds } from '../rounds.ts'
 
-const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 const PER_SECOND = 1000
 const GOAL_MS = { p50: 0.3, p99: 1.5 }
 

@@ -3,13 +3,12 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { call, freePort } from '../../test/support/gate.ts'
-import { type Lab, NODE_FLAGS } from '../lab.ts'
+import { type Lab, NODE_FLAGS, PATH } from '../lab.ts'
 import { hasWrk, load } from '../load.ts'
 import { launch, listens, PROXY_CORE, residentMiB } from '../processes.ts'
 import { median, type Result, skipped } from '../result.ts'
 import type { Rounds } from '../rounds.ts'
 
-const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 const TOKENS = 10_000
 const SETTLE_MS = 3000
 

@@ -6,12 +6,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { call } from '../../test/support/gate.ts'
 import { drawCurve, type Point } from '../curve.ts'
-import type { Lab } from '../lab.ts'
+import { type Lab, PATH } from '../lab.ts'
 import { loadAtRate } from '../rate.ts'
 import type { Result } from '../result.ts'
 import type { Rounds } from '../rounds.ts'
 
-const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 const RATES = [500, 1000, 2000, 3000, 4000, 6000, 8000, 12_000]
 const CALM = 500
 

@@ -1,12 +1,11 @@
 /** P5: how long a revocation takes with three replicas under load, and whether it holds. */
 import { call, createToken, userJwt } from '../../test/support/gate.ts'
-import type { Lab } from '../lab.ts'
+import { type Lab, PATH } from '../lab.ts'
 import { loadAtRate } from '../rate.ts'
 import { percentile } from '../../test/support/percentile.ts'
 import type { Result } from '../result.ts'
 import type { Rounds } from '../rounds.ts'
 
-const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 const PER_SECOND = 100
 const GOAL_MS = { p50: 15, p99: 50 }
 

@@ -1,11 +1,10 @@
 /** A6: what the rules against attacks cost, as a share of all that the gate spends on a request. */
-import type { Lab } from '../lab.ts'
+import { type Lab, PATH } from '../lab.ts'
 import { hasWrk } from '../load.ts'
 import { type Result, skipped } from '../result.ts'
 import { costOf, type Rounds } from '../rounds.ts'
 import { measureRules } from '../rules.ts'
 
-const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 const CONNECTIONS = 32
 const MOST_SHARE = 0.05
 
