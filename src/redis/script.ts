@@ -28,11 +28,11 @@ export class Script {
   /** The script's reply; rejects with what the driver says. Nothing is sent twice. */
   run(connection: Redis, args: readonly string[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const asked = { args, resolve, reject }
-      const waiting = this.#waiting.get(connection)
-      if (waiting && waiting.push(asked) > 1) return
-      if (!waiting) this.#waiting.set(connection, [asked])
-      setImmediate(() => void this.#send(connection))
+      const waiting = this.#waiting.get(connection) ?? []
+      this.#waiting.set(connection, waiting)
+      if (waiting.push({ args, resolve, reject }) === 1) {
+        setImmediate(() => void this.#send(connection))
+      }
     })
   }
 

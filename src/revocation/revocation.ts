@@ -137,10 +137,9 @@ export function createRevocation(options: RevocationOptions): Revocation {
     isLeaseValid: () => lease.isValid(),
     start() {
       nudges.listen(barrier.replyTo)
-      const started = startWatch({ ...options, freshness, lease, use, state })
-      watch = started
+      watch = startWatch({ ...options, freshness, lease, use, state })
       // First: whoever is told that the gate is ready may read its metrics in the same moment.
-      renewal.onRenewed(() => started.report())
+      renewal.onRenewed(watch.report)
       renewal.onRenewed(firstLease.resolve)
       renewal.start()
       return firstLease.promise

@@ -46,8 +46,8 @@ const NEGATIVE = { result: 'negative' }
 
 export interface Watch {
   /** Tells the metrics how this replica stands now. */
-  report(): void
-  stop(): void
+  readonly report: () => void
+  readonly stop: () => void
 }
 
 export function startWatch(deps: WatchDeps): Watch {
