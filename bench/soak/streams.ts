@@ -185,23 +185,22 @@ export async function startSoakStreams(options: SoakStreamsOptions): Promise<Soa
   const lives = async () => {
     const bearer = await userJwt({ sub: 'streams' })
     for (let round = 0; isOn(); round++) {
+      await sleep(LIFE_PAUSE_MS)
       const made = await createToken(first, {}, bearer).catch(() => undefined)
-      const streams = made ? await openEverywhere(made.token) : []
+      if (!made) continue
+      const streams = await openEverywhere(made.token)
       const flow = await becomes(() => streams.every(({ saidMs }) => saidMs() > 0), FLOW_MS)
       const revoker = gates[round % gates.length] ?? first
-      const url = `${revoker.url}/api/auth/cli-tokens/${made?.id}`
+      const url = `${revoker.url}/api/auth/cli-tokens/${made.id}`
       const startedMs = nowMs()
       const answer = await call(url, { method: 'DELETE', bearer }).catch(() => undefined)
       const answeredMs = nowMs()
-      if (made) {
-        const word = answer ? wordOf(answer.status, answer.json['code']) : BROKEN
-        note('revoke', word, answer?.status === 200, startedMs)
-      }
+      const word = answer ? wordOf(answer.status, answer.json['code']) : BROKEN
+      note('revoke', word, answer?.status === 200, startedMs)
       if (!flow) note('streams', 'nothing came', false, startedMs)
       if (answer?.status === 200) {
         await Promise.all(streams.map(stream => endOne(stream, answeredMs)))
       } else for (const stream of streams) stream.leave()
-      await sleep(LIFE_PAUSE_MS)
     }
   }
   const all = [watchKept(), lives()]
