@@ -5,7 +5,7 @@
  */
 import { type Denial, deny } from './decision.ts'
 import { hasBody, type Head } from './head.ts'
-import { foldName } from './identity.ts'
+import { foldName } from './header-name.ts'
 
 /** 16 bytes in base64; the last digit has four spare bits, which are zero. */
 const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/

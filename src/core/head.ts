@@ -7,7 +7,7 @@
  * Source: RFC 9110 sections 5.3, 7.6.1 and 9.1; RFC 9112 sections 2.3, 3.2 and 6.
  */
 import { type Denial, deny } from './decision.ts'
-import { foldName, readName } from './identity.ts'
+import { type DecidingName, readName } from './header-name.ts'
 import { isTokenLike } from './token.ts'
 
 /** What the gate decides by; every member comes from exactly one header line. */
@@ -47,24 +47,6 @@ export interface RawHead {
   readonly rawHeaders: readonly string[]
 }
 
-/** Decided by, so each may stand once, in its own spelling. */
-const SINGLE: ReadonlySet<string> = new Set([
-  'host',
-  'authorization',
-  'content-length',
-  'content-type',
-  'content-encoding',
-  'transfer-encoding',
-  'expect',
-  'x-org-id',
-  'x-cli-signature',
-  'x-cli-timestamp',
-  'x-cli-nonce',
-  'x-cli-signature-version'
-])
-
-const BODY_DIGESTS: readonly string[] = ['content-digest', 'repr-digest', 'digest', 'content-md5']
-
 const MOST_LINES = 200
 
 /** 400, 417 or 431 where the head cannot be read in one way. */
@@ -76,11 +58,10 @@ export function readHead(raw: RawHead): Head | Denial {
   const fields = collect(rawHeaders)
   if ('kind' in fields) return fields
   const { single, nominated } = fields
-  const host = single.get('host')
+  const { host, expect } = single
   if (host === undefined || !isHost(host)) return malformed('host')
   const framing = readFraming(single, httpVersion)
   if ('kind' in framing) return framing
-  const expect = single.get('expect')
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
     return deny('EXPECTATION_FAILED')
   }
@@ -90,16 +71,17 @@ export function readHead(raw: RawHead): Head | Denial {
     httpVersion,
     rawHeaders,
     host,
-    authorization: single.get('authorization'),
-    contentType: single.get('content-type'),
-    contentEncoding: single.get('content-encoding'),
-    ...framing,
+    authorization: single.authorization,
+    contentType: single['content-type'],
+    contentEncoding: single['content-encoding'],
+    contentLength: framing.contentLength,
+    isChunked: framing.isChunked,
     expectsContinue: expect !== undefined && httpVersion === '1.1',
-    orgId: single.get('x-org-id'),
-    signature: single.get('x-cli-signature'),
-    timestamp: single.get('x-cli-timestamp'),
-    nonce: single.get('x-cli-nonce'),
-    signatureVersion: single.get('x-cli-signature-version'),
+    orgId: single['x-org-id'],
+    signature: single['x-cli-signature'],
+    timestamp: single['x-cli-timestamp'],
+    nonce: single['x-cli-nonce'],
+    signatureVersion: single['x-cli-signature-version'],
     hasBodyDigest: fields.hasBodyDigest,
     wantsWebSocket: fields.upgrades.includes('websocket') && nominated.includes('upgrade'),
     nominated
@@ -110,8 +92,11 @@ function malformed(reason: string): Denial {
   return deny('MALFORMED_REQUEST', { reason })
 }
 
+/** Each line that decides, by its name. */
+type Single = Record<DecidingName, string | undefined>
+
 interface Fields {
-  readonly single: ReadonlyMap<string, string>
+  readonly single: Readonly<Single>
   readonly nominated: readonly string[]
   readonly upgrades: readonly string[]
   readonly hasBodyDigest: boolean
@@ -120,22 +105,37 @@ interface Fields {
 const NONE: readonly string[] = []
 
 function collect(rawHeaders: readonly string[]): Fields | Denial {
-  const single = new Map<string, string>()
+  const single: Single = {
+    host: undefined,
+    authorization: undefined,
+    'content-length': undefined,
+    'content-type': undefined,
+    'content-encoding': undefined,
+    'transfer-encoding': undefined,
+    expect: undefined,
+    'x-org-id': undefined,
+    'x-cli-signature': undefined,
+    'x-cli-timestamp': undefined,
+    'x-cli-nonce': undefined,
+    'x-cli-signature-version': undefined
+  }
   let nominated = NONE
   let upgrades = NONE
   let hasBodyDigest = false
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const { lower: name, folded } = readName(rawHeaders[i] ?? '')
+    const { lower: name, deciding, isBodyDigest } = readName(rawHeaders[i] ?? '')
     const value = rawHeaders[i + 1] ?? ''
-    if (SINGLE.has(folded)) {
-      if (folded !== name) return malformed('folded-header')
-      if (single.has(name)) return malformed('repeated-header')
-      single.set(name, value)
+    if (deciding !== undefined) {
+      if (deciding !== name) return malformed('folded-header')
+      if (single[deciding] !== undefined) return malformed('repeated-header')
+      single[deciding] = value
     } else if (name === 'connection') nominated = [...nominated, ...splitList(value)]
     else if (name === 'upgrade') upgrades = [...upgrades, ...splitList(value)]
-    else if (BODY_DIGESTS.includes(folded)) hasBodyDigest = true
+    else if (isBodyDigest) hasBodyDigest = true
   }
-  if (nominated.some(name => SINGLE.has(foldName(name)))) return malformed('nominated-header')
+  if (nominated.some(name => readName(name).deciding !== undefined)) {
+    return malformed('nominated-header')
+  }
   return { single, nominated, upgrades, hasBodyDigest }
 }
 
@@ -152,9 +152,9 @@ const CONTENT_LENGTH = /^(?:0|[1-9][0-9]{0,14})$/
 
 type Framing = Pick<Head, 'contentLength' | 'isChunked'>
 
-function readFraming(single: ReadonlyMap<string, string>, httpVersion: string): Framing | Denial {
-  const length = single.get('content-length')
-  const encoding = single.get('transfer-encoding')
+function readFraming(single: Fields['single'], httpVersion: string): Framing | Denial {
+  const length = single['content-length']
+  const encoding = single['transfer-encoding']
   if (encoding !== undefined) {
     const isOne = length === undefined && httpVersion === '1.1' && encoding === 'chunked'
     return isOne ? { contentLength: undefined, isChunked: true } : malformed('framing')
@@ -201,12 +201,13 @@ export type Bearer =
   | { readonly kind: 'cli-token' | 'jwt'; readonly text: string }
 
 /** The scheme's name in any case (RFC 9110 section 11.1), one space, one token (RFC 6750 section 2.1). */
-const BEARER = /^bearer (.*)$/i
+const SCHEME = 'bearer '
 const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
 const JWT_LIMIT_CHARS = 8192
 
-export function bearerOf({ authorization }: Head): Bearer {
-  const text = BEARER.exec(authorization ?? '')?.[1] ?? ''
+export function bearerOf({ authorization = '' }: Head): Bearer {
+  const isBearer = authorization.slice(0, SCHEME.length).toLowerCase() === SCHEME
+  const text = isBearer ? authorization.slice(SCHEME.length) : ''
   if (text === '') return { kind: 'none' }
   if (isTokenLike(text)) return { kind: 'cli-token', text }
   const isJwt = text.length <= JWT_LIMIT_CHARS && JWT.test(text)

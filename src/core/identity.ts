@@ -1,66 +1,7 @@
-/**
- * Who the upstream is told the caller is, and the names that no client may send it.
- *
- * Gateways, CGI and WSGI servers fold names: case never counts, and `_` or `.` may become `-`. So a
- * name counts as reserved in every such spelling.
- * Source: README, what the upstream receives; RFC 9110 section 5.1; RFC 3875 section 4.1.18.
- */
+/** Who the upstream is told the caller is. Source: README, what the upstream receives. */
 import { Fault, type PermitFields } from './decision.ts'
 import type { Principal, TokenRow, User } from './principal.ts'
 import type { RouteTable } from './rule.ts'
-
-/** The spelling under which header names are compared here. */
-export function foldName(name: string): string {
-  return readName(name).folded
-}
-
-/** One reading of a header's name, for all who ask. */
-export interface HeaderName {
-  readonly lower: string
-  /** As foldName gives it. */
-  readonly folded: string
-  /** Only the gate may send it. */
-  readonly isReserved: boolean
-}
-
-/** Clients send the same few names; beyond a bound, so that nobody can fill it, none is kept. */
-const MOST_NAMES = 500
-const names = new Map<string, HeaderName>()
-
-export function readName(name: string): HeaderName {
-  const known = names.get(name)
-  if (known) return known
-  const lower = name.toLowerCase()
-  const folded = lower.replaceAll(/[_.]/g, '-')
-  const read = { lower, folded, isReserved: isReservedName(folded) }
-  if (names.size < MOST_NAMES && name.length < 64) names.set(name, read)
-  return read
-}
-
-const NAMES: ReadonlySet<string> = new Set([
-  'forwarded',
-  'x-real-ip',
-  'x-client-ip',
-  'true-client-ip',
-  'x-original-url',
-  'x-original-uri',
-  'x-original-method',
-  'x-original-host',
-  'x-rewrite-url',
-  'x-http-method',
-  'x-http-method-override',
-  'x-method-override',
-  'proxy'
-])
-
-const RESERVED_X = /^x-(?:ci-|cli-|forwarded-|client-cert|ssl-client-)/
-
-/** `folded`: as foldName gives it. Reserved names are removed from every request, on every route. */
-function isReservedName(folded: string): boolean {
-  if (NAMES.has(folded)) return true
-  if (folded.startsWith('x-')) return RESERVED_X.test(folded)
-  return folded.startsWith('client-cert') || folded.startsWith('proxy-')
-}
 
 /**
  * A word that begins as our tokens do, under whatever scheme and in any case. A word is a run of the

@@ -5,7 +5,7 @@
  * in Host. And whatever was relayed by a proxy on this machine, which may be open to everybody.
  */
 import type { Head } from '../core/head.ts'
-import { foldName } from '../core/identity.ts'
+import { foldName } from '../core/header-name.ts'
 
 const HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i
 const ADDRESS = /^(?:127\.\d+\.\d+\.\d+|::1)$/

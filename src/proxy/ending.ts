@@ -28,18 +28,18 @@ export function labelOf(upstream: string): Labels {
   return labels
 }
 
-/** How requests ended, made once: by route, then by code and class. Both come from closed lists. */
-const endings = new Map<string, Map<string, Labels>>()
+/** How requests ended, made once: by route, then by the status's first digit, then by code. */
+const endings = new Map<string, (Map<string, Labels> | undefined)[]>()
 
 export function endingOf({ route, code, status }: AccessLine): Labels {
-  const ofRoute = endings.get(route) ?? new Map<string, Labels>()
-  if (ofRoute.size === 0) endings.set(route, ofRoute)
-  const family = `${Math.floor(status / 100)}xx`
-  const key = `${code} ${family}`
-  const known = ofRoute.get(key)
+  let ofRoute = endings.get(route)
+  if (!ofRoute) endings.set(route, (ofRoute = []))
+  const digit = Math.floor(status / 100)
+  const ofClass = (ofRoute[digit] ??= new Map())
+  const known = ofClass.get(code)
   if (known) return known
-  const labels = Object.freeze({ route, code, class: family })
-  ofRoute.set(key, labels)
+  const labels = Object.freeze({ route, code, class: `${digit}xx` })
+  ofClass.set(code, labels)
   return labels
 }
 

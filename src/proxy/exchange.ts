@@ -127,16 +127,14 @@ export class Exchange {
 
   /** The request is about to be written. */
   sending(upstream: string): void {
+    const nowMs = performance.now()
     this.stage.upstream = upstream
     if (this.#sentMs === undefined) {
-      const ownSeconds = (performance.now() - this.startedMs) / 1000
-      this.#deps.observer.measure(
-        'overhead_seconds',
-        ownSeconds,
-        SIGNED[`${this.stage.signed ?? false}`]
-      )
+      const ownSeconds = (nowMs - this.startedMs) / 1000
+      const labels = this.stage.signed === true ? SIGNED.true : SIGNED.false
+      this.#deps.observer.measure('overhead_seconds', ownSeconds, labels)
     }
-    this.#sentMs = performance.now()
+    this.#sentMs = nowMs
   }
 
   answered(upstream: string, status: number): void {
@@ -159,6 +157,7 @@ export class Exchange {
 
   #line(): AccessLine {
     const { stage } = this
+    const { auth, tokenId, userId, orgId, repositories } = describe(stage.principal)
     return {
       requestId: this.requestId,
       method: this.request.method ?? '',
@@ -166,7 +165,12 @@ export class Exchange {
       route: stage.route,
       code: stage.code,
       reason: stage.reason,
-      ...describe(stage),
+      auth,
+      tokenId,
+      userId,
+      orgId,
+      signed: auth === 'cli-token' ? stage.signed : undefined,
+      repositories,
       upstream: stage.upstream,
       upstreamMs: stage.upstreamMs,
       totalMs: performance.now() - this.startedMs,
@@ -223,25 +227,23 @@ function readRequestId({ rawHeaders }: IncomingMessage): string | undefined {
   return given.length === 1 && REQUEST_ID.test(given[0] ?? '') ? given[0] : undefined
 }
 
-function describe({ principal, signed }: Stage): Pick<AccessLine, 'auth'> & Partial<AccessLine> {
+type Described = Pick<AccessLine, 'auth' | 'tokenId' | 'userId' | 'orgId' | 'repositories'>
+
+const NOBODY_DESCRIBED: Described = { auth: 'none' }
+
+function describe(principal: Principal): Described {
   switch (principal.kind) {
     case 'none':
-      return { auth: 'none', signed: undefined }
+      return NOBODY_DESCRIBED
     case 'jwt': {
       const { userId, orgId } = principal.user
-      return { auth: 'jwt', signed: undefined, userId, orgId: orgId ?? undefined }
+      return { auth: 'jwt', userId, orgId: orgId ?? undefined }
     }
     case 'cli-token': {
       const { id, userId, orgId, repositories } = principal.token
       const limited = repositories === null ? '*' : repositories.length
-      return {
-        auth: 'cli-token',
-        signed,
-        tokenId: id,
-        userId,
-        orgId: orgId ?? undefined,
-        repositories: limited
-      }
+      const orgOfToken = orgId ?? undefined
+      return { auth: 'cli-token', tokenId: id, userId, orgId: orgOfToken, repositories: limited }
     }
   }
 }

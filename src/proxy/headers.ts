@@ -8,7 +8,8 @@
  */
 import type { Dispatcher } from 'undici'
 import type { Permit } from '../core/decision.ts'
-import { identityHeaders, passesAuthorization, readName } from '../core/identity.ts'
+import { readName } from '../core/header-name.ts'
+import { identityHeaders, passesAuthorization } from '../core/identity.ts'
 import type { Client } from './client-address.ts'
 
 const HOP_BY_HOP = new Set([
@@ -79,17 +80,53 @@ export function responseHeaders(given: RawHeaders): string[] {
   const headers: string[] = []
   let nominated: string[] | undefined
   for (let i = 0; i < raw.length; i += 2) {
-    const name = text(raw[i])
-    const lower = name.toLowerCase()
+    const { name, lower, isDropped } = readAnswerName(raw[i])
     if (lower === 'connection') {
       const value = text(raw[i + 1])
       // The one is hop-by-hop anyway, and no header may be called the other (RFC 9110 section 18.4).
       if (!PERSISTENCE.test(value)) nominated = [...(nominated ?? []), ...splitList(value)]
-    } else if (!HOP_BY_HOP.has(lower) && lower !== WOULD_DENY) {
-      headers.push(name, text(raw[i + 1]))
-    }
+    } else if (!isDropped) headers.push(name, text(raw[i + 1]))
   }
   return nominated === undefined ? headers : without(headers, nominated)
+}
+
+interface AnswerName {
+  /** As sent. */
+  readonly name: string
+  readonly lower: string
+  readonly isDropped: boolean
+}
+
+interface KnownName extends AnswerName {
+  readonly bytes: Uint8Array
+}
+
+/** By their length: upstreams send the same few names, and to compare bytes costs less than a text. */
+const knownNames: (KnownName[] | undefined)[] = []
+const MOST_NAMES_A_LENGTH = 16
+const MOST_NAME_BYTES = 64
+
+function readAnswerName(given: Buffer | string | undefined): AnswerName {
+  if (typeof given === 'string' || given === undefined || given.length > MOST_NAME_BYTES) {
+    return toAnswerName(text(given))
+  }
+  const known = (knownNames[given.length] ??= [])
+  for (const one of known) if (isSame(one.bytes, given)) return one
+  const read = toAnswerName(text(given))
+  // undici's bytes are part of all that it has read.
+  if (known.length < MOST_NAMES_A_LENGTH) known.push({ ...read, bytes: Uint8Array.from(given) })
+  return read
+}
+
+function toAnswerName(name: string): AnswerName {
+  const lower = name.toLowerCase()
+  return { name, lower, isDropped: HOP_BY_HOP.has(lower) || lower === WOULD_DENY }
+}
+
+/** Both are of one length. */
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 /**

@@ -26,8 +26,7 @@ const lines = new WeakMap<Socket, Line>()
 /** Runs at once, or after the answers before it; not at all where the client has left. */
 export function inTurn(response: ServerResponse, run: () => void): void {
   const { socket } = response.req
-  const line = lines.get(socket) ?? { current: undefined, waiting: [], isPaused: false }
-  lines.set(socket, line)
+  const line = lines.get(socket) ?? addLine(socket)
   if (line.current) {
     line.waiting.push({ response, run })
     if (line.waiting.length > MOST_WAITING && !line.isPaused) {
@@ -36,6 +35,12 @@ export function inTurn(response: ServerResponse, run: () => void): void {
       queueMicrotask(() => socket.pause())
     }
   } else start(socket, line, { response, run })
+}
+
+function addLine(socket: Socket): Line {
+  const line = { current: undefined, waiting: [], isPaused: false }
+  lines.set(socket, line)
+  return line
 }
 
 /** Nobody on this connection waits for an answer. */

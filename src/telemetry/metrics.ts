@@ -6,16 +6,10 @@
  * Source: https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 import { readdir } from 'node:fs/promises'
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import type { CounterName, GaugeName, HistogramName, Observer } from '../core/observer.ts'
-import {
-  COUNTERS,
-  GAUGES,
-  type HistogramMetric,
-  HISTOGRAMS,
-  type Metric,
-  PROCESS
-} from './catalogue.ts'
+import { COUNTERS, GAUGES, HISTOGRAMS, type Metric, PROCESS } from './catalogue.ts'
+import { createHistogram } from './histogram.ts'
 import { allLabels, createSeriesSet, type IsAllowed, OTHER, type SeriesSet } from './series.ts'
 
 export interface Metrics extends Observer {
@@ -61,7 +55,12 @@ export function createMetrics({ version, routeLimit }: MetricsOptions): Metrics 
     for (const labels of allLabels(metric)) series.of(labels)
   }
   const gauges = startCells(GAUGES, isAllowed)
-  const histograms = startHistograms(registry, isAllowed)
+  const histograms = new Map(
+    Object.entries(HISTOGRAMS).map(([name, metric]) => [
+      name,
+      createHistogram(PREFIX + name, metric, isAllowed)
+    ])
+  )
   const writeCounters = makeInstruments(
     counters,
     metric => new Counter({ ...metric, registers: [registry] }),
@@ -86,7 +85,7 @@ export function createMetrics({ version, routeLimit }: MetricsOptions): Metrics 
       if (cell && !Number.isNaN(value)) cell.value = value
     },
     measure(name: HistogramName, value: number, labels = {}) {
-      if (Number.isFinite(value)) histograms.get(name)?.of(labels).observe(value)
+      if (Number.isFinite(value)) histograms.get(name)?.observe(value, labels)
     },
     onRender: read => void readers.push(read),
     async render() {
@@ -94,7 +93,8 @@ export function createMetrics({ version, routeLimit }: MetricsOptions): Metrics 
       await readProcess()
       writeCounters()
       writeGauges()
-      return registry.metrics()
+      const texts = Array.from(histograms.values(), histogram => histogram.render())
+      return `${await registry.metrics()}\n${texts.join('\n\n')}\n`
     },
     setRoutes(keys) {
       routes = new Set([...NO_RULE, ...keys.slice(0, routeLimit)])
@@ -135,15 +135,6 @@ function makeInstruments<T extends { reset(): void }>(
       for (const { labels, state } of series.all()) set(instrument, { ...labels }, state.value)
     }
   }
-}
-
-function startHistograms(registry: Registry, isAllowed: IsAllowed) {
-  const start = (name: string, metric: HistogramMetric) => {
-    const buckets = [...metric.buckets]
-    const histogram = new Histogram({ ...describe(name, metric), buckets, registers: [registry] })
-    return createSeriesSet(metric, isAllowed, labels => histogram.labels({ ...labels }))
-  }
-  return new Map(Object.entries(HISTOGRAMS).map(([name, metric]) => [name, start(name, metric)]))
 }
 
 function describe(name: string, { help, labels }: Metric) {

@@ -87,14 +87,32 @@ t.test('an info gauge has the newest value alone', async t => {
 
 const bucket = (le: string) => `overhead_seconds_bucket{le="${le}",signed="false"}`
 
-t.test('histograms count into their buckets', async t => {
+t.test('histograms count into their buckets, bounds included', async t => {
   const metrics = make()
   metrics.measure('overhead_seconds', 0.0002, { signed: 'false' })
-  metrics.measure('overhead_seconds', 0.3, { signed: 'false' })
+  metrics.measure('overhead_seconds', 0.5, { signed: 'false' })
   t.equal(await valueOf(metrics, bucket('0.0001')), '0')
   t.equal(await valueOf(metrics, bucket('0.00025')), '1')
+  t.equal(await valueOf(metrics, bucket('0.25')), '1')
+  t.equal(await valueOf(metrics, bucket('0.5')), '2')
   t.equal(await valueOf(metrics, bucket('+Inf')), '2')
   t.equal(await valueOf(metrics, 'overhead_seconds_count{signed="false"}'), '2')
+  t.equal(await valueOf(metrics, 'overhead_seconds_sum{signed="false"}'), '0.5002')
+  t.equal(await valueOf(metrics, 'overhead_seconds_count{signed="true"}'), '0', 'from zero on')
+
+  const size = (le: string) => valueOf(metrics, `token_query_batch_size_bucket{le="${le}"}`)
+  t.equal(await size('+Inf'), '0', 'without labels, too')
+  for (const value of [1, 2, 3, 1000]) metrics.measure('token_query_batch_size', value)
+  t.same(
+    [await size('1'), await size('2'), await size('4'), await size('256'), await size('+Inf')],
+    ['1', '2', '3', '3', '4']
+  )
+})
+
+t.test("a label's value cannot end its line", async t => {
+  const metrics = make()
+  metrics.measure('upstream_seconds', 1, { upstream: 'a"\n\\b' })
+  t.equal(await valueOf(metrics, 'upstream_seconds_count{upstream="a\\"\\n\\\\b"}'), '1')
 })
 
 t.test(
@@ -165,7 +183,7 @@ t.test('nothing that is observed can throw, nor spoil what is there', async t =>
   metrics.measure('request_seconds', Infinity, { outcome: 'fault' })
   t.equal(await valueOf(metrics, 'lease_lapses_total'), '0')
   t.equal(await valueOf(metrics, 'in_flight'), '0')
-  t.equal(await valueOf(metrics, 'request_seconds_count{outcome="fault"}'), undefined)
+  t.equal(await valueOf(metrics, 'request_seconds_count{outcome="fault"}'), '0')
   t.equal(await valueOf(metrics, 'requests_total{route="other",code="other",class="other"}'), '1')
 })
 
