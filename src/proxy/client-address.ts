@@ -46,7 +46,7 @@ const MAPPED = /^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i
 
 /** An IPv4 client of a socket that speaks both families is an IPv4 client. */
 function plainAddress(peer = ''): string {
-  return peer.replace(MAPPED, '')
+  return peer.startsWith(':') ? peer.replace(MAPPED, '') : peer
 }
 
 const HOST = /^[\w.:[\]-]{1,255}$/
@@ -84,7 +84,9 @@ function clientOf(named: string, peer: string, isTrusted: (ip: string) => boolea
 export function valuesOf(rawHeaders: readonly string[], name: string): readonly string[] {
   const found: string[] = []
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]?.toLowerCase() === name) found.push(rawHeaders[i + 1] ?? '')
+    const other = rawHeaders[i] ?? ''
+    if (other.length !== name.length || other.toLowerCase() !== name) continue
+    found.push(rawHeaders[i + 1] ?? '')
   }
   return found
 }
