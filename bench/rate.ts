@@ -10,6 +10,8 @@ export interface Rated {
   /** Of accepted requests, in ms. */
   readonly p50: number
   readonly p99: number
+  /** How far the client fell behind its own rate, in ms. */
+  readonly late: number
 }
 
 export async function loadAtRate(
