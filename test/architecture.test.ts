@@ -97,7 +97,8 @@ const TABLE: Readonly<Record<string, Allowed>> = {
       'node:module',
       'node:path',
       'node:os',
-      'node:net'
+      'node:net',
+      'node:v8'
     ]
   },
   'stores.ts': {

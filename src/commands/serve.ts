@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { isIPv6 } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
 import type { Command } from 'commander'
 import { type RunningGate, startGate } from '../app.ts'
 import { findGaps, type Gaps } from '../config/gaps.ts'
@@ -28,6 +29,10 @@ export function registerServe(program: Command, io: CommandIo): void {
 }
 
 async function serve(io: CommandIo): Promise<void> {
+  // What survives while a process starts makes V8 put its like into the old space from then on. There
+  // each request keeps the young half of itself alive until the next full collection: collections of
+  // 6 ms instead of 1, four of them a second, and a heap of 110 MB instead of 30.
+  setFlagsFromString('--no-allocation-site-pretenuring')
   const settings = readSettings(io)
   const gaps = findGaps(settings)
   const missing = findGapProblems(gaps)

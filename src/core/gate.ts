@@ -31,7 +31,7 @@ import type {
 import { isExpired, NOBODY, type User } from './principal.ts'
 import type { Match, Rule, RouteTable } from './rule.ts'
 import { readTarget, type Target } from './target.ts'
-import { digestToken, isWellFormedToken, TOKEN_CHARS, type TokenDigest } from './token.ts'
+import { digestToken, isWellFormedToken, type TokenDigest } from './token.ts'
 
 export interface GateRequest {
   readonly method: string
@@ -156,11 +156,8 @@ function authenticateToken(
   const { rule } = attempt.asked
   const wrongKind = rule && waive(attempt, denyCredentialKind(rule.need, 'cli-token'))
   if (wrongKind) return wrongKind
-  if (text.length !== TOKEN_CHARS) return denyToken('malformed', deps)
+  if (!isWellFormedToken(text)) return denyToken('malformed', deps)
   const digest = digestToken(text)
-  const known = deps.tokens.peek(digest)
-  // Whatever is known by its digest was well-formed when it was looked up.
-  if (known === undefined && !isWellFormedToken(text)) return denyToken('malformed', deps)
   const judge = (entry: TokenEntry | 'unknown') => {
     if (entry === 'unknown') return denyToken('unknown', deps)
     const verdict = judgeToken(attempt, { text, row: entry.row }, deps)
@@ -170,6 +167,7 @@ function authenticateToken(
         : permitToken(attempt, { digest, entry }, outcome, deps)
     return 'then' in verdict ? verdict.then(conclude) : conclude(verdict)
   }
+  const known = deps.tokens.peek(digest)
   return known === undefined ? deps.tokens.find(digest).then(judge) : judge(known)
 }
 

@@ -14,8 +14,6 @@ const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const SHAPE = /^ci_[0-9A-Za-z]{36}$/
 const RANDOM_CHARS = 30
 const CHECKSUM_CHARS = 6
-/** Of a whole token. */
-export const TOKEN_CHARS = 3 + RANDOM_CHARS + CHECKSUM_CHARS
 /** Bytes from here on would make some digits likelier than others: 256 is no multiple of 62. */
 const REJECT_FROM = 248
 
