@@ -31,10 +31,15 @@ export function* segmentClasses(nodes: readonly Node[], within: Segment): Genera
 }
 
 /** The same without what only literals and values of the nodes themselves name. */
-export function* unnamedClasses(nodes: readonly Node[], within: Segment): Generator<string> {
-  if (within.kind === 'literal') yield within.text
-  if (within.kind === 'enum') yield* within.values
-  if (isFree(within)) yield* typeClasses(nodes, within)
+export function unnamedClasses(nodes: readonly Node[], within: Segment): Iterable<string> {
+  if (within.kind === 'literal') return [within.text]
+  return within.kind === 'enum' ? within.values : typeClasses(nodes, within)
+}
+
+/** The simplest segment that this one matches. */
+export function sampleOf(segment: Segment): string {
+  for (const text of unnamedClasses([], segment)) return text
+  throw new TypeError('a segment that nothing matches')
 }
 
 /** Not limited to listed texts. */

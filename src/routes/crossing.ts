@@ -6,7 +6,7 @@
 import { rankOf, type Segment } from '../core/route-pattern.ts'
 import { type Node, STEPS } from '../core/route-trie.ts'
 import type { Rule } from '../core/rule.ts'
-import { segmentClasses, unnamedClasses } from './classes.ts'
+import { sampleOf, segmentClasses, unnamedClasses } from './classes.ts'
 import type { ReadRule, RuleTrie } from './rule-trie.ts'
 
 export interface Crossing {
@@ -51,9 +51,11 @@ export function crossingsOf(
     const classes = state.hasWon ? segmentClasses : unnamedClasses
     for (const raw of classes([node], segment)) {
       if (steps > MAX_STEPS || found.size >= MAX_CROSSINGS) return
-      for (const [i, step] of STEPS.entries()) {
-        for (const child of step(node, raw))
-          advance(state, raw, child, STEPS.length - i - rankOf(segment))
+      // The most specific step comes first.
+      let rank = STEPS.length
+      for (const step of STEPS) {
+        for (const child of step(node, raw)) advance(state, raw, child, rank - rankOf(segment))
+        rank -= 1
       }
     }
     for (const child of node.rest) {
@@ -77,8 +79,7 @@ export function crossingsOf(
 
   /** The rest of the path, with any segments that this rule takes. */
   function completed(path: readonly string[]): readonly string[] {
-    const missing = segments.slice(path.length)
-    return [...path, ...missing.flatMap(segment => [...unnamedClasses([], segment)].slice(0, 1))]
+    return [...path, ...segments.slice(path.length).map(sampleOf)]
   }
 
   function compare({ node, path, hasWon, hasLost }: State): void {

@@ -5,7 +5,7 @@
 import type { Segment } from '../core/route-pattern.ts'
 import type { Node as TrieNode } from '../core/route-trie.ts'
 import type { Rule, RouteTable } from '../core/rule.ts'
-import { segmentClasses, unnamedClasses } from './classes.ts'
+import { sampleOf, segmentClasses } from './classes.ts'
 import { type Crossing, crossingsOf, type WinnerOf } from './crossing.ts'
 import type { RouteDocument } from './document.ts'
 import { type Finding, finding, placeSeenFrom } from './findings.ts'
@@ -84,9 +84,9 @@ function isReachable(
   trie: RuleTrie,
   winnerOf: WinnerOf
 ): boolean {
-  const sample = segments.flatMap(segment => [...unnamedClasses([], segment)].slice(0, 1))
+  if (wins(segments.map(sampleOf))) return true
   const seen = new Set<string>()
-  return wins(sample) || search([trie.root], [])
+  return search([trie.root], [])
 
   function search(nodes: readonly TrieNode[], path: readonly string[]): boolean {
     const key = `${Math.min(path.length, segments.length)}: ${trie.keyOf(nodes)}`
