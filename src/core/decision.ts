@@ -100,10 +100,9 @@ export class Fault extends Error {
 
   constructor(code: FaultCode, details: { cause?: unknown; retryAfterSeconds?: number } = {}) {
     const [status, message, retryAfterSeconds] = FAULTS[code]
-    // To collect a stack costs more than the request that is refused. Whatever was not expected is the
-    // cause, and has its own.
+    // To collect a stack costs more than the request that is refused; only what nobody expects needs one.
     const { stackTraceLimit } = Error
-    Error.stackTraceLimit = 0
+    if (code !== 'INTERNAL_ERROR') Error.stackTraceLimit = 0
     super(code, { cause: details.cause })
     Error.stackTraceLimit = stackTraceLimit
     this.name = 'Fault'
