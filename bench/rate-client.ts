@@ -13,7 +13,7 @@ const [url = '', rate = '1000', seconds = '5', token = ''] = process.argv.slice(
 const { hostname, port, host, pathname } = new URL(url)
 const credential = token === '' ? '' : `Authorization: Bearer ${token}\r\n`
 const REQUEST = `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\n${credential}\r\n`
-/** Opened before it begins; a request that finds none of them free counts as `unsent`. */
+/** Opened before it begins; a request that finds none of them free was never offered: `unsent`. */
 const LINES = Math.min(2000, 16 + Math.ceil(Number(rate) / 4))
 const OPENED_TOGETHER = 32
 const WARM_UP_MS = 1000

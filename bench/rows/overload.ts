@@ -36,15 +36,10 @@ export async function measureOverload(lab: Lab, { seconds }: Rounds): Promise<re
     const given = { perSecond, seconds, token: lab.token }
     const { statuses, p99, late } = await loadAtRate(gate.url + PATH, given)
     lateMs = Math.max(lateMs, late)
-    const of = (status: string) => (statuses[status] ?? 0) / seconds
-    const all = Object.values(statuses).reduce((sum, count) => sum + count, 0) / seconds
-    return {
-      offered: perSecond,
-      accepted: of('200'),
-      shed: of('503'),
-      other: all - of('200') - of('503'),
-      p99
-    }
+    const { 200: accepted = 0, 503: shed = 0, unsent = 0, ...others } = statuses
+    const other = Object.values(others).reduce((sum, count) => sum + count, 0)
+    const offered = Math.round(perSecond - unsent / seconds)
+    return { offered, accepted: accepted / seconds, shed: shed / seconds, other, p99 }
   }
   await ask(CALM)
   const points: Point[] = []
