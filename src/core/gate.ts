@@ -223,14 +223,9 @@ function permitToken(
 ): Permit {
   const { row } = entry
   const { clock, tokens, uses } = deps
-  const { head, target, table, rule } = attempt.asked
   uses.used(row.id, clock.nowMs())
   return makePermit({
-    kind: 'permit',
-    head,
-    target,
-    table,
-    rule,
+    ...whatIsAsked(attempt.asked),
     principal: { kind: 'cli-token', token: row },
     signed: isSigned,
     heldBody,

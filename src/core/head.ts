@@ -105,6 +105,7 @@ interface Fields {
 const NONE: readonly string[] = []
 
 function collect(rawHeaders: readonly string[]): Fields | Denial {
+  // All of them from the start: heads of one shape, whatever a client sends.
   const single: Single = {
     host: undefined,
     authorization: undefined,

@@ -88,3 +88,18 @@ function isReservedName(folded: string): boolean {
   if (folded.startsWith('x-')) return RESERVED_X.test(folded)
   return folded.startsWith('client-cert') || folded.startsWith('proxy-')
 }
+
+/** Whether a line is of this lower-case name, in its exact spelling but for case. */
+export function isNamed(sent: string, name: string): boolean {
+  // Most names differ in their length already.
+  return sent.length === name.length && sent.toLowerCase() === name
+}
+
+/** Of each line of this lower-case name. `rawHeaders`: name and value in turn. */
+export function valuesOf(rawHeaders: readonly string[], name: string): readonly string[] {
+  const found: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (isNamed(rawHeaders[i] ?? '', name)) found.push(rawHeaders[i + 1] ?? '')
+  }
+  return found
+}

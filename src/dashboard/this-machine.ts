@@ -5,7 +5,7 @@
  * in Host. And whatever was relayed by a proxy on this machine, which may be open to everybody.
  */
 import type { Head } from '../core/head.ts'
-import { foldName } from '../core/header-name.ts'
+import { foldName, valuesOf } from '../core/header-name.ts'
 
 const HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i
 const ADDRESS = /^(?:127\.\d+\.\d+\.\d+|::1)$/
@@ -25,7 +25,5 @@ export function isAtThisMachine({
 
 /** All values of one name (in lower case), as a list; empty text where there is none. */
 export function headerOf({ rawHeaders }: Pick<Head, 'rawHeaders'>, name: string): string {
-  return rawHeaders
-    .filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name)
-    .join(',')
+  return valuesOf(rawHeaders, name).join(',')
 }

@@ -6,6 +6,7 @@
  * Source: RFC 7239 section 7.4 for the reading from the right; the headers are a convention.
  */
 import { BlockList, isIP } from 'node:net'
+import { valuesOf } from '../core/header-name.ts'
 
 export interface Client {
   /** For logs and the audit trail. */
@@ -78,15 +79,4 @@ function clientOf(named: string, peer: string, isTrusted: (ip: string) => boolea
     if (!isTrusted(ip)) break
   }
   return client
-}
-
-/** Of each line of this lower-case name, in its exact spelling but for case. */
-export function valuesOf(rawHeaders: readonly string[], name: string): readonly string[] {
-  const found: string[] = []
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const other = rawHeaders[i] ?? ''
-    if (other.length !== name.length || other.toLowerCase() !== name) continue
-    found.push(rawHeaders[i + 1] ?? '')
-  }
-  return found
 }

@@ -5,13 +5,14 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Denial, Permit } from '../core/decision.ts'
+import { valuesOf } from '../core/header-name.ts'
 import type { Observer } from '../core/observer.ts'
 import { NOBODY, type Principal } from '../core/principal.ts'
 import type { Aborted, AccessLine } from '../telemetry/access.ts'
 import type { RequestTrace, Traces } from '../telemetry/traces.ts'
 import { endingOf, IN, labelOf, OUT, OUTCOMES, outcomeOf, SIGNED } from './ending.ts'
 import { type HeldBytes, RequestBody } from './body.ts'
-import { type Client, type ReadClient, valuesOf } from './client-address.ts'
+import type { Client, ReadClient } from './client-address.ts'
 
 export interface ExchangeDeps {
   readonly observer: Observer
@@ -130,9 +131,8 @@ export class Exchange {
     const nowMs = performance.now()
     this.stage.upstream = upstream
     if (this.#sentMs === undefined) {
-      const ownSeconds = (nowMs - this.startedMs) / 1000
-      const labels = this.stage.signed === true ? SIGNED.true : SIGNED.false
-      this.#deps.observer.measure('overhead_seconds', ownSeconds, labels)
+      const labels = this.stage.signed ? SIGNED.true : SIGNED.false
+      this.#deps.observer.measure('overhead_seconds', (nowMs - this.startedMs) / 1000, labels)
     }
     this.#sentMs = nowMs
   }
@@ -157,7 +157,7 @@ export class Exchange {
 
   #line(): AccessLine {
     const { stage } = this
-    const { auth, tokenId, userId, orgId, repositories } = describe(stage.principal)
+    const { auth, tokenId, userId, orgId, signed, repositories } = describe(stage)
     return {
       requestId: this.requestId,
       method: this.request.method ?? '',
@@ -169,7 +169,7 @@ export class Exchange {
       tokenId,
       userId,
       orgId,
-      signed: auth === 'cli-token' ? stage.signed : undefined,
+      signed,
       repositories,
       upstream: stage.upstream,
       upstreamMs: stage.upstreamMs,
@@ -227,23 +227,24 @@ function readRequestId({ rawHeaders }: IncomingMessage): string | undefined {
   return given.length === 1 && REQUEST_ID.test(given[0] ?? '') ? given[0] : undefined
 }
 
-type Described = Pick<AccessLine, 'auth' | 'tokenId' | 'userId' | 'orgId' | 'repositories'>
-
-const NOBODY_DESCRIBED: Described = { auth: 'none' }
-
-function describe(principal: Principal): Described {
+function describe({ principal, signed }: Stage): Pick<AccessLine, 'auth'> & Partial<AccessLine> {
   switch (principal.kind) {
     case 'none':
-      return NOBODY_DESCRIBED
+      return { auth: 'none' }
     case 'jwt': {
       const { userId, orgId } = principal.user
       return { auth: 'jwt', userId, orgId: orgId ?? undefined }
     }
     case 'cli-token': {
       const { id, userId, orgId, repositories } = principal.token
-      const limited = repositories === null ? '*' : repositories.length
-      const orgOfToken = orgId ?? undefined
-      return { auth: 'cli-token', tokenId: id, userId, orgId: orgOfToken, repositories: limited }
+      return {
+        auth: 'cli-token',
+        tokenId: id,
+        userId,
+        orgId: orgId ?? undefined,
+        signed,
+        repositories: repositories === null ? '*' : repositories.length
+      }
     }
   }
 }

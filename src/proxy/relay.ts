@@ -11,7 +11,7 @@ import type { Connections } from './connections.ts'
 import type { Exchange } from './exchange.ts'
 import { type StreamEnd, StreamGuard } from './guard.ts'
 import { responseHeaders, valueOf } from './headers.ts'
-import type { Answers } from './problem.ts'
+import { type Answers, endWith } from './problem.ts'
 import type { Observer } from '../core/observer.ts'
 
 export interface RelayDeps {
@@ -130,8 +130,7 @@ export class Relay {
     else {
       this.#first = undefined
       stage.bytesOut += whole.length
-      // Node joins a head and a text into one write; of a Buffer it makes two pieces and a dearer call.
-      response.end(whole.toString('latin1'), 'latin1')
+      endWith(response, whole)
     }
     if (this.#body === undefined || request.complete) return
     // The upstream did not want the rest. Whoever goes on sending it is heard out for a moment.

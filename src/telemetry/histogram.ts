@@ -38,15 +38,14 @@ export function createHistogram(
     observe(value, labels) {
       const distribution = series.of(labels)
       let place = 0
-      while (place < buckets.length && value > (buckets[place] ?? Infinity)) place += 1
+      while (value > (buckets[place] ?? Infinity)) place += 1
       distribution.counts[place] = (distribution.counts[place] ?? 0) + 1
       distribution.sum += value
     },
     render() {
       const head = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`]
-      return [...head, ...Array.from(series.all(), one => textOf(name, buckets, one)).flat()].join(
-        '\n'
-      )
+      const lines = [...series.all()].flatMap(one => textOf(name, buckets, one))
+      return [...head, ...lines].join('\n')
     }
   }
 }

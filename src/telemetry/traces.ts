@@ -6,6 +6,7 @@
  */
 import type { Context, Span, TextMapGetter, TextMapSetter } from '@opentelemetry/api'
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
+import { valuesOf } from '../core/header-name.ts'
 import type { Log } from '../core/ports.ts'
 import type { AccessLine } from './access.ts'
 
@@ -139,9 +140,7 @@ export async function openTraces(options: TracesOptions): Promise<Traces | undef
 const FROM: TextMapGetter<readonly string[]> = {
   keys: () => [],
   get(rawHeaders, name) {
-    const values = rawHeaders.filter(
-      (_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name
-    )
+    const values = valuesOf(rawHeaders, name)
     // Of two parents none is the parent; a list may come in pieces.
     if (values.length === 0 || (name === 'traceparent' && values.length > 1)) return undefined
     return values.join(',')
