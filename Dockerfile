@@ -1,4 +1,4 @@
-# The image: the program joined into few files, PGlite, a compile cache, and nothing that can build.
+# The image: the program joined into few files, the code that V8 makes of them, PGlite, and nothing that can build.
 # Neither image is pinned here, because a digest belongs to the day of a release: a release passes
 # both with @sha256:…, and scripts/release-check refuses to go on without them.
 ARG BUILD_IMAGE=node:26-trixie-slim
@@ -21,15 +21,13 @@ COPY scripts/prune-modules.mjs ./scripts/
 # scanners find it; PGlite stays whole but for types, source maps and extensions.
 RUN ["node", "scripts/prune-modules.mjs", "node_modules"]
 
-# A compile cache is of use only to the Node that wrote it, so the runtime image itself fills it.
+# Kept code is of use only to the Node that made it, so the runtime image itself makes it.
 FROM ${RUNTIME_IMAGE} AS warm
 WORKDIR /app
-COPY --from=deps /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json ./
-# To write into a folder of root's; nothing of this stage but the cache is kept.
+# To write into a folder of root's.
 USER 0:0
-ENV NODE_ENV=production NODE_COMPILE_CACHE=/app/.compile-cache NODE_COMPILE_CACHE_PORTABLE=1
 RUN ["/nodejs/bin/node", "/app/dist/warm.js"]
 
 FROM ${RUNTIME_IMAGE}
@@ -50,11 +48,10 @@ LABEL org.opencontainers.image.title="Tollgate" \
 WORKDIR /app
 # Owned by root: the user below can write none of it.
 COPY --from=deps --chown=0:0 /app/node_modules ./node_modules
-COPY --from=build --chown=0:0 /app/dist ./dist
-COPY --from=warm --chown=0:0 /app/.compile-cache ./.compile-cache
+COPY --from=warm --chown=0:0 /app/dist ./dist
 COPY --chown=0:0 config/routes.yaml ./config/routes.yaml
 COPY --chown=0:0 package.json ./
-ENV NODE_ENV=production HOST=0.0.0.0 NODE_COMPILE_CACHE=/app/.compile-cache NODE_COMPILE_CACHE_PORTABLE=1
+ENV NODE_ENV=production HOST=0.0.0.0
 # Numbers, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
 # Without the flag, SIGUSR1 would open the debugger.

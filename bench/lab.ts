@@ -15,6 +15,8 @@ import { hasNginx, startNginx } from './nginx.ts'
 import { launch, listens, LOAD_CORE, PROXY_CORE } from './processes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
+/** The emitted build, with kept code as in the image. */
+export const DIST = join(ROOT, 'dist')
 /** As the chart sets it: the nursery that Node picks in a small container makes it collect all the time. */
 export const NODE_FLAGS = ['--max-semi-space-size=8']
 /** What most rows ask for: a rule with one scope and a parameter. */
@@ -40,7 +42,7 @@ export interface Lab {
   readonly tokenId: string
   /** A folder for what a row writes. */
   readonly folder: string
-  startGate(env?: Readonly<Record<string, string>>, core?: number): Promise<BenchGate>
+  startGate(env?: Readonly<Record<string, string>>, dist?: string): Promise<BenchGate>
   /** Tokens that stand in the database, seen by nobody yet. */
   makeTokens(count: number): Promise<readonly string[]>
 }
@@ -52,6 +54,7 @@ function teardownOn(stack: AsyncDisposableStack) {
 
 export async function openLab(stack: AsyncDisposableStack): Promise<Lab> {
   execFileSync(process.execPath, [join(ROOT, 'scripts/build.mjs')], { cwd: ROOT })
+  execFileSync(process.execPath, [join(DIST, 'warm.js')])
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-bench-'))
   stack.defer(() => rmSync(folder, { recursive: true, force: true }))
   const [postgres, redis] = await Promise.all([
@@ -86,11 +89,11 @@ export async function openLab(stack: AsyncDisposableStack): Promise<Lab> {
       await insert(tokens)
       return tokens
     },
-    startGate: async (env = {}, core = PROXY_CORE) => {
+    startGate: async (env = {}, dist = DIST) => {
       const [port, adminPort] = [await freePort(), await freePort()]
-      const command = [process.execPath, ...NODE_FLAGS, join(ROOT, 'dist/cli.js'), 'serve']
+      const command = [process.execPath, ...NODE_FLAGS, join(dist, 'cli.js'), 'serve']
       const pinned = launch(command, {
-        core,
+        core: PROXY_CORE,
         cwd: folder,
         env: {
           NODE_ENV: 'production',

@@ -6,7 +6,8 @@ import { basename, join } from 'node:path'
 
 const IS_LICENCE = /licen[cs]e|notice|copying/i
 const PROGRAM = '/node_modules/@electric-sql/pglite/'
-const USELESS = [/\.(?:map|ts|mts|cts|md|markdown)$/, /\/dist\/(?:contrib\/.*|[^/]*\.tar\.gz|[^/]*\.cjs)$/]
+// The program asks for it by require(): index.cjs is all of it.
+const USELESS = [/\.(?:map|ts|mts|cts|md|markdown)$/, /\/dist\/(?!index\.cjs$)(?:contrib\/.*|.*\.tar\.gz|.*\.c?js)$/]
 
 const folder = process.argv[2]
 if (folder === undefined) {

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * The entry of the process: arguments to the commands, signals to whoever listens, an exit code to
  * the shell. Nobody else ends the process.
@@ -44,8 +43,13 @@ process.on('uncaughtException', thrown => {
   process.exit(1)
 })
 
-const exitCode = await run(process.argv.slice(2), io)
-process.exitCode ??= exitCode
-// The gate has closed everything and waited for its log as long as it may; a reader that does not
-// read must not keep the process. Other commands end when their output has been taken.
-if (process.argv[2] === 'serve') process.exit()
+// Not awaited at the top: the emitted program is made of scripts, which cannot.
+void main()
+
+async function main(): Promise<void> {
+  const exitCode = await run(process.argv.slice(2), io)
+  process.exitCode ??= exitCode
+  // The gate has closed everything and waited for its log as long as it may; a reader that does not
+  // read must not keep the process. Other commands end when their output has been taken.
+  if (process.argv[2] === 'serve') process.exit()
+}

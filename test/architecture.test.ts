@@ -50,7 +50,7 @@ const TABLE: Readonly<Record<string, Allowed>> = {
     ]
   },
   proxy: {
-    folders: ['core', 'telemetry'],
+    folders: ['core', 'telemetry', 'no-schemas.ts'],
     packages: [
       'fastify',
       '@fastify/http-proxy',
@@ -64,7 +64,10 @@ const TABLE: Readonly<Record<string, Allowed>> = {
   },
   tokens: { folders: ['core'], packages: ['typebox', 'node:crypto'] },
   dashboard: { folders: ['core'], packages: ['node:crypto', 'node:fs', 'node:zlib'] },
-  admin: { folders: ['core', 'telemetry'], packages: ['fastify', 'node:http', 'node:net'] },
+  admin: {
+    folders: ['core', 'telemetry', 'no-schemas.ts'],
+    packages: ['fastify', 'node:http', 'node:net']
+  },
   inject: { folders: [], packages: ['yaml'] },
   config: { folders: [], packages: ['typebox', 'yaml', 'node:fs', 'node:net'] },
   telemetry: {
@@ -134,8 +137,15 @@ const TABLE: Readonly<Record<string, Allowed>> = {
     ],
     packages: ['node:timers']
   },
+  'no-schemas.ts': { folders: [], packages: ['fastify'] },
   'cli.ts': { folders: ['commands'], packages: [] },
-  'warm.ts': { folders: ['commands'], packages: ['node:fs', 'node:module', 'node:path'] }
+  'kept-code.ts': {
+    folders: [],
+    packages: ['node:fs', 'node:module', 'node:path', 'node:v8', 'node:vm']
+  },
+  'emitted.ts': { folders: ['kept-code.ts'], packages: ['node:path'] },
+  'emitted-thread.ts': { folders: ['kept-code.ts'], packages: ['node:path'] },
+  'warm.ts': { folders: ['kept-code.ts'], packages: [] }
 }
 
 const IMPORT =

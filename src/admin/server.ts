@@ -4,6 +4,7 @@
  */
 import fastify, { type FastifyReply } from 'fastify'
 import type { Log } from '../core/ports.ts'
+import { NO_SCHEMAS } from '../no-schemas.ts'
 import { askApp } from './app-probes.ts'
 import type { Readiness } from './readiness.ts'
 
@@ -38,7 +39,11 @@ export interface AdminServer extends AsyncDisposable {
 
 export function createAdminServer(options: AdminServerOptions): AdminServer {
   const { host, port, readiness, metrics, replica, coverage, appProbes, log } = options
-  const app = fastify({ forceCloseConnections: true, exposeHeadRoutes: true })
+  const app = fastify({
+    forceCloseConnections: true,
+    exposeHeadRoutes: true,
+    schemaController: NO_SCHEMAS
+  })
 
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')

@@ -18,6 +18,7 @@ import type { Observer } from '../core/observer.ts'
 import type { OwnRoutes } from '../core/own-routes.ts'
 import type { Log } from '../core/ports.ts'
 import type { RouteTable } from '../core/rule.ts'
+import { NO_SCHEMAS } from '../no-schemas.ts'
 import type { AccessLine } from '../telemetry/access.ts'
 import type { Traces } from '../telemetry/traces.ts'
 import { type Admitted, createAdmit, type Lane } from './admit.ts'
@@ -98,7 +99,8 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     // HEAD is decided as what it is, by the same hook.
     exposeHeadRoutes: false,
     // It would log targets.
-    logger: false
+    logger: false,
+    schemaController: NO_SCHEMAS
   })
   app.setErrorHandler((cause, _request, reply) => {
     const { status, publicMessage: message, code, retryAfterSeconds } = asFault(cause)

@@ -35,8 +35,11 @@ export interface Verdict extends Omit<CheckedRoutes, 'table' | 'changes'> {
   readonly parts: TableParts | undefined
 }
 
-/** In source and in the emitted program alike. */
-const THREAD = new URL(`check-thread${extname(import.meta.url)}`, import.meta.url)
+/** In the emitted program an entry of its own, beside the file that this has been joined into. */
+const THREAD = new URL(
+  extname(import.meta.url) === '.ts' ? 'check-thread.ts' : 'check-thread.js',
+  import.meta.url
+)
 
 /** Some milliseconds of work for whoever takes them. */
 export const RULES_AT_A_TIME = 250

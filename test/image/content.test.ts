@@ -1,4 +1,5 @@
 /** The files of the image, started as the image starts them, where nothing can be written. */
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
@@ -13,7 +14,10 @@ import { startUpstream } from '../support/upstream.ts'
 
 const MIB = 2 ** 20
 const USER = 65_532
-const LOCK = join(import.meta.dirname, '../../package-lock.json')
+const ROOT = join(import.meta.dirname, '../..')
+const LOCK = join(ROOT, 'package-lock.json')
+const KEPT_CODE = join(ROOT, 'src/kept-code.ts')
+const VALUES = join(ROOT, 'helm/values.yaml')
 const isRoot = process.getuid?.() === 0
 const user = isRoot ? USER : undefined
 
@@ -71,14 +75,21 @@ t.test('other commands than serve run by their name', async t => {
   t.same(await once(child, 'exit'), [0, null], output())
 })
 
-t.test('the compile cache is read by another user than the one who made it', async t => {
-  const env = { ...image.env, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' }
-  const { child, output } = runTollgate({ entrypoint, args: ['--version'], cwd: app, env, user })
-  t.same(await once(child, 'exit'), [0, null])
-  const ends = [...output().matchAll(/V8 code cache for ESM \S+ was (accepted|\w[^\n]*),/g)]
-  const hits = ends.filter(([, end]) => end === 'accepted')
-  t.ok(hits.length >= 5, `${hits.length} of ${ends.length}`)
-  t.equal(ends.length - hits.length, 1, 'only the entry of the process is not in it')
+t.test('the code of each file is kept, and taken with the flags that the chart sets', async t => {
+  const files = readdirSync(join(app, 'dist')).filter(name => name.endsWith('.cjs'))
+  t.ok(files.length > 20, `${files.length} files`)
+  const paths = files.map(name => join(app, 'dist', name))
+  const script = `import { compileKept } from ${JSON.stringify(KEPT_CODE)}
+    for (const path of ${JSON.stringify(paths)}) {
+      if (compileKept(path).cachedDataRejected !== false) console.log(path)
+    }`
+  const [node = '', ...flags] = entrypoint.slice(0, -1)
+  const [, options = ''] = /^nodeOptions: (.+)$/m.exec(readFileSync(VALUES, 'utf8')) ?? []
+  for (const NODE_OPTIONS of ['', options]) {
+    const env = { ...process.env, NODE_OPTIONS }
+    const args = [...flags, '--input-type=module', '--eval', script]
+    t.equal(execFileSync(node, args, { encoding: 'utf8', env }), '', NODE_OPTIONS)
+  }
 })
 
 const production = {

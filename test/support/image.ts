@@ -86,7 +86,6 @@ function placeNode(target: string): void {
 
 /** What an earlier stage has at a path, made again at its place in the last one. */
 const MAKERS: ReadonlyMap<string, (target: string) => void> = new Map([
-  ['build:/app/dist', target => runScript('build.mjs', target)],
   [
     'deps:/app/node_modules',
     target => {
@@ -95,10 +94,10 @@ const MAKERS: ReadonlyMap<string, (target: string) => void> = new Map([
     }
   ],
   [
-    'warm:/app/.compile-cache',
+    'warm:/app/dist',
     target => {
-      const env = { NODE_COMPILE_CACHE: target, NODE_COMPILE_CACHE_PORTABLE: '1' }
-      execFileSync(process.execPath, [join(target, '../dist/warm.js')], { env })
+      runScript('build.mjs', target)
+      execFileSync(...unhooked(process.execPath, [join(target, 'warm.js')]))
     }
   ]
 ])
