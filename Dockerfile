@@ -54,6 +54,7 @@ COPY --chown=0:0 package.json ./
 ENV NODE_ENV=production HOST=0.0.0.0
 # Numbers, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
-# Without the flag, SIGUSR1 would open the debugger.
-ENTRYPOINT ["/nodejs/bin/node", "--disable-sigusr1", "/app/dist/cli.js"]
+# Without the first flag, SIGUSR1 would open the debugger. With the second, the nursery does not begin at
+# 1 MiB and copy what survives a start each time it grows: a twelfth of a start, for 10 MiB that any load takes.
+ENTRYPOINT ["/nodejs/bin/node", "--disable-sigusr1", "--min-semi-space-size=8", "/app/dist/cli.js"]
 CMD ["serve"]

@@ -17,8 +17,8 @@ import { launch, listens, LOAD_CORE, PROXY_CORE } from './processes.ts'
 const ROOT = join(import.meta.dirname, '..')
 /** The emitted build, with kept code as in the image. */
 export const DIST = join(ROOT, 'dist')
-/** As the chart sets it: the nursery that Node picks in a small container makes it collect all the time. */
-export const NODE_FLAGS = ['--max-semi-space-size=8']
+/** As chart and image set them: the nursery that Node picks in a small container makes it collect all the time. */
+export const NODE_FLAGS = ['--max-semi-space-size=8', '--min-semi-space-size=8']
 /** What most rows ask for: a rule with one scope and a parameter. */
 export const PATH = '/api/scans/5f43a1b2c3d4e5f6a7b8c9d0'
 /** 250 bytes of JSON. */
@@ -121,7 +121,7 @@ async function isReady(adminPort: number): Promise<void> {
   for (;;) {
     const answer = await call(`http://127.0.0.1:${adminPort}/readyz`)
     if (answer.status === 200) return
-    await new Promise(resolve => setTimeout(resolve, 20))
+    await new Promise(resolve => setTimeout(resolve, 5))
   }
 }
 

@@ -49,7 +49,12 @@ t.test('both base images are arguments by tag, and no digest is invented', async
 
 t.test('it runs as a number that owns nothing, without a shell', async t => {
   t.same(words('USER'), ['65532:65532'])
-  t.same(words('ENTRYPOINT'), ['/nodejs/bin/node', '--disable-sigusr1', '/app/dist/cli.js'])
+  t.same(words('ENTRYPOINT'), [
+    '/nodejs/bin/node',
+    '--disable-sigusr1',
+    '--min-semi-space-size=8',
+    '/app/dist/cli.js'
+  ])
   t.same(words('CMD'), ['serve'])
   for (const { keyword, isExecForm, line } of every) {
     if (['RUN', 'CMD', 'ENTRYPOINT'].includes(keyword)) t.ok(isExecForm, `line ${line}`)
