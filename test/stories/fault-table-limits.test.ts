@@ -7,6 +7,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { builtCli } from '../support/built.ts'
 import { makeTokens } from '../support/clients.ts'
 import { startFleet } from '../support/fleet.ts'
 import {
@@ -21,7 +22,6 @@ import { metricsOf } from '../support/prometheus.ts'
 import { sendRaw } from '../support/raw.ts'
 
 const PATH = '/api/scans/dashboard'
-const CLI = join(import.meta.dirname, '../../src/cli.ts')
 const ROUTES_FILE = join(import.meta.dirname, '../../config/routes.yaml')
 const MEBIBYTE = 1_048_576
 
@@ -59,7 +59,7 @@ t.test('a log that nobody reads costs its lines and nothing else', async t => {
   t.teardown(pipe.close)
   const gate = await startGate({
     cwd: folder,
-    entrypoint: ['sh', '-c', 'exec "$0" "$@" > log', process.execPath, CLI],
+    entrypoint: ['sh', '-c', 'exec "$0" "$@" > log', process.execPath, builtCli()],
     env: {
       ROUTES_FILE,
       DATABASE_URL: fleet.database.url,

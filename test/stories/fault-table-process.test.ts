@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createDisturbance } from '../support/disturb.ts'
+import { builtCli } from '../support/built.ts'
 import { effort } from '../support/effort.ts'
 import { startFleet } from '../support/fleet.ts'
 import {
@@ -51,8 +52,6 @@ function codeOf({ json, text }: Answer): string {
   return typeof json['code'] === 'string' ? json['code'] : text
 }
 
-const CLI = join(import.meta.dirname, '../../src/cli.ts')
-
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
 const raw = await startRawUpstream(socket => socket.write(OK))
@@ -62,7 +61,7 @@ const { token } = await createToken(gate)
 
 t.test('a full disk behind the log costs its lines and nothing else', LONG, async t => {
   const gate = await startGate({
-    entrypoint: ['sh', '-c', 'exec "$0" "$@" > /dev/full', process.execPath, CLI],
+    entrypoint: ['sh', '-c', 'exec "$0" "$@" > /dev/full', process.execPath, builtCli()],
     env: {
       ROUTES_FILE: routes,
       DATABASE_URL: fleet.database.url,

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
+import { builtCli } from './built.ts'
 import { unhooked } from './unhooked.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -55,27 +56,22 @@ export interface GateStart {
   readonly env?: Readonly<Record<string, string>>
   readonly args?: readonly string[]
   readonly cwd?: string
-  /** What is put before `args` instead of this Node and the source. */
+  /** What is put before `args` instead of this Node and the emitted program. */
   readonly entrypoint?: readonly [string, ...string[]]
   /** Number of the user and of the group it runs as. */
   readonly user?: number | undefined
 }
 
-const SOURCE = [process.execPath, join(ROOT, 'src/cli.ts')] as const
-
-/** What is the same in each run of the tests, and dear to make. */
-export const CACHE = join(ROOT, 'node_modules/.cache/tollgate-test')
-
 /**
- * Runs the command line; the environment is what is given, PATH and HOME, and for the source a compile
- * cache: a gate starts in half the time. Coverage is not taken of it, that would need fresh code; what is
- * visited is counted in the tests that call the modules.
+ * Runs the command line as the image has it; the environment is what is given, PATH and HOME. Coverage is
+ * not taken of it; what is visited is counted in the tests that call the modules.
  */
 export function runTollgate(start: GateStart): {
   readonly child: ChildProcess
   readonly output: () => string
 } {
-  const { env = {}, args = ['serve'], cwd = ROOT, entrypoint = SOURCE, user } = start
+  const { env = {}, args = ['serve'], cwd = ROOT, user } = start
+  const entrypoint = start.entrypoint ?? [process.execPath, builtCli()]
   const [program, ...before] = entrypoint
   const inherited = Object.fromEntries(
     ['PATH', 'HOME'].flatMap(name => {
@@ -83,12 +79,11 @@ export function runTollgate(start: GateStart): {
       return value === undefined ? [] : [[name, value]]
     })
   )
-  const compileCache = entrypoint === SOURCE ? { NODE_COMPILE_CACHE: join(CACHE, 'compiled') } : {}
   const [command, rest] = unhooked(program, [...before, ...args], env['NODE_OPTIONS'])
   const child = spawn(command, rest, {
     ...(user === undefined ? {} : { uid: user, gid: user }),
     cwd,
-    env: { ...inherited, ...compileCache, ...env },
+    env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let printed = ''

@@ -26,7 +26,8 @@ import { Client } from 'pg'
 import { NO_OBSERVER } from '../../src/core/observer.ts'
 import { type Database, openDatabase } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
-import { CACHE, freePort } from './gate.ts'
+import { CACHE } from './built.ts'
+import { freePort } from './gate.ts'
 
 interface Teardown {
   teardown(release: () => unknown): void

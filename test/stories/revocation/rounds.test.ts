@@ -3,9 +3,9 @@
  * when DELETE answers, each time; and so is whatever else narrows a token.
  */
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { builtCli } from '../../support/built.ts'
 import { effort } from '../../support/effort.ts'
 import { call, createToken, eventually } from '../../support/gate.ts'
 import { percentile } from '../../support/percentile.ts'
@@ -83,7 +83,6 @@ t.test('a rotation without grace ends the old token as a revocation does', async
 })
 
 const run = promisify(execFile)
-const ROOT = join(import.meta.dirname, '../../..')
 
 /** As an operator runs it, on the same database and Redis. */
 async function tollgate(...args: readonly string[]): Promise<string> {
@@ -92,7 +91,7 @@ async function tollgate(...args: readonly string[]): Promise<string> {
     DATABASE_URL: database.url,
     REDIS_URL: fleet.redis.url
   }
-  const { stdout } = await run(process.execPath, [join(ROOT, 'src/cli.ts'), ...args], { env })
+  const { stdout } = await run(process.execPath, [builtCli(), ...args], { env })
   return stdout
 }
 

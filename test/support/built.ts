@@ -1,0 +1,55 @@
+/**
+ * The emitted program with kept code, made once for each state of its sources: whoever asks first builds
+ * it, all others find it. A gate of it is up for half the CPU that one from the source takes, and it is
+ * what the image runs.
+ */
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { unhooked } from './unhooked.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+/** What is the same in each run of the tests, and dear to make. */
+export const CACHE = join(ROOT, 'node_modules/.cache/tollgate-test')
+/** Inside of the project, so that packages and its description are found from there. */
+const BUILDS = join(CACHE, 'built')
+let cli: string | undefined
+
+/** The file that is started instead of `src/cli.ts`. */
+export function builtCli(): string {
+  if (cli !== undefined) return cli
+  const state = hashOfSources()
+  const folder = join(BUILDS, state)
+  if (!existsSync(folder)) build(state, folder)
+  cli = join(folder, 'cli.js')
+  return cli
+}
+
+function hashOfSources(): string {
+  const hash = createHash('sha256')
+  const files = readdirSync(join(ROOT, 'src'), { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .toSorted()
+  const others = ['scripts/build.mjs', 'package-lock.json'].map(name => join(ROOT, name))
+  for (const file of [...files, ...others]) hash.update(file).update(readFileSync(file))
+  return hash.update(process.version).digest('hex').slice(0, 16)
+}
+
+function build(state: string, folder: string): void {
+  mkdirSync(BUILDS, { recursive: true })
+  const making = `${folder}.${process.pid}`
+  execFileSync(...unhooked(process.execPath, [join(ROOT, 'scripts/build.mjs'), making]))
+  execFileSync(...unhooked(process.execPath, [join(making, 'warm.js')]))
+  try {
+    renameSync(making, folder)
+  } catch (thrown) {
+    // Somebody else was first.
+    if (!existsSync(folder)) throw thrown
+    rmSync(making, { recursive: true })
+  }
+  for (const name of readdirSync(BUILDS)) {
+    if (!name.startsWith(state)) rmSync(join(BUILDS, name), { recursive: true, force: true })
+  }
+}
