@@ -12,8 +12,8 @@ import { unhooked } from './unhooked.ts'
 const ROOT = join(import.meta.dirname, '../..')
 /** What is the same in each run of the tests, and dear to make. */
 export const CACHE = join(ROOT, 'node_modules/.cache/tollgate-test')
-/** Inside of the project, so that packages and its description are found from there. */
-const BUILDS = join(CACHE, 'built')
+/** Inside of the project and of no package, so that its description and packages are found from there. */
+const BUILDS = join(ROOT, '.tap/built')
 let cli: string | undefined
 
 /** The file that is started instead of `src/cli.ts`. */

@@ -44,6 +44,8 @@ export interface TestProxy extends AsyncDisposable {
   /** The time to finish is over. */
   cut(): void
   waitForLine(index?: number): Promise<AccessLine>
+  /** Resolves when nothing is under way, and what was has reached the upstream. */
+  rest(): Promise<void>
   /** Lets go of what was recorded so far. */
   forget(): void
   /** By which way everything goes that may go on, from now on; undefined: as in the product. */
@@ -190,6 +192,13 @@ export async function startProxy(
     },
     cut() {
       for (const flow of flows) flow.cut()
+    },
+    async rest() {
+      for (let turns = 0, begun = -1; turns < 5; turns++) {
+        if (flows.size > 0 || upstream.begun !== begun) turns = 0
+        begun = upstream.begun
+        await new Promise(resolve => setImmediate(resolve))
+      }
     },
     async waitForLine(index = 0) {
       for (let i = 0; i < 200; i++) {
