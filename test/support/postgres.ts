@@ -12,14 +12,12 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
@@ -28,6 +26,7 @@ import { type Database, openDatabase } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { CACHE } from './built.ts'
 import { freePort } from './gate.ts'
+import { makeScratch } from './scratch.ts'
 
 interface Teardown {
   teardown(release: () => unknown): void
@@ -78,7 +77,7 @@ const LEASE_MS = 1000
 export async function startPostgres(t: Teardown): Promise<PostgresServer> {
   const binaries = findBinaries()
   const user = serverUser()
-  const folder = mkdtempSync(join(tmpdir(), 'tollgate-pg-'))
+  const folder = makeScratch('tollgate-pg-')
   chmodSync(folder, 0o755)
   const data = join(folder, 'data')
   if (user) chownSync(folder, user.uid, user.gid)
@@ -114,7 +113,7 @@ export async function startPostgres(t: Teardown): Promise<PostgresServer> {
   let template: Promise<void> | undefined
   let count = 0
   const startStandby = async (): Promise<StandbyServer> => {
-    const base = mkdtempSync(join(tmpdir(), 'tollgate-pg-'))
+    const base = makeScratch('tollgate-pg-')
     if (user) chownSync(base, user.uid, user.gid)
     t.teardown(() => rmSync(base, { recursive: true, force: true }))
     const copy = join(base, 'data')
@@ -222,6 +221,8 @@ function launch({ binaries, data, folder, port, user }: Launch): ChildProcess {
     `unix_socket_directories=${folder}`,
     'fsync=off',
     'full_page_writes=off',
+    // Else a killed server leaves its segments in /dev/shm for good.
+    'dynamic_shared_memory_type=mmap',
     'max_connections=100',
     'shared_buffers=64MB'
   ].flatMap(setting => ['-c', setting])
