@@ -33,7 +33,7 @@ export interface LiveRoutes {
   reload(): void
 }
 
-/** The file is followed from now on. Throws where a file of certificates cannot be read. */
+/** The file is followed from now on. Throws CaFileUnreadable. */
 export function openLiveRoutes(
   stack: AsyncDisposableStack,
   { settings, routes, ownRoutes, upstreamUrl, observer, log }: LiveRoutesOptions

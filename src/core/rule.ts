@@ -65,6 +65,14 @@ export interface UpstreamEntry {
   readonly serverName: string | undefined
 }
 
+/** The certificates of an upstream cannot be read. The message says whose, and why. */
+export class CaFileUnreadable extends Error {
+  constructor({ name, caFile }: UpstreamEntry, cause: NodeJS.ErrnoException) {
+    const why = cause.code === 'ENOENT' ? 'it is not there' : (cause.code ?? cause.message)
+    super(`upstream "${name}": the caFile ${caFile} cannot be read: ${why}`, { cause })
+  }
+}
+
 /** One of the gate's own paths; matched like a rule, out of reach for the route file. */
 export interface OwnRoute {
   readonly key: string

@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { buildConnector, Client, type Dispatcher, Pool } from 'undici'
-import type { RouteTable, UpstreamEntry } from '../core/rule.ts'
+import { CaFileUnreadable, type RouteTable, type UpstreamEntry } from '../core/rule.ts'
 
 type Dispatch = (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => void
 
@@ -140,10 +140,20 @@ interface TlsOptions {
   readonly servername?: string
 }
 
-function readTls({ caFile, serverName }: UpstreamEntry): TlsOptions {
+/** Throws CaFileUnreadable. */
+function readTls(entry: UpstreamEntry): TlsOptions {
+  const { caFile, serverName } = entry
   return {
-    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    ...(caFile === undefined ? {} : { ca: readCertificates(entry, caFile) }),
     ...(serverName === undefined ? {} : { servername: serverName })
+  }
+}
+
+function readCertificates(entry: UpstreamEntry, path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new CaFileUnreadable(entry, cause instanceof Error ? cause : new Error(String(cause)))
   }
 }
 
