@@ -17,12 +17,20 @@ rmSync(DIST, { recursive: true, force: true })
 await build({
   input: { cli: join(SRC, 'cli.ts'), 'check-thread': join(SRC, 'routes/check-thread.ts') },
   platform: 'node',
-  // pg asks for pg-native only where somebody wants it.
-  external: ['@electric-sql/pglite', 'pg-native'],
+  // pg asks for pg-native only where somebody wants it, and Fastify for its compilers where nobody gives
+  // others: src/no-schemas.ts does.
+  external: [
+    '@electric-sql/pglite',
+    'pg-native',
+    '@fastify/ajv-compiler',
+    '@fastify/fast-json-stringify-compiler'
+  ],
   output: {
     dir: DIST,
-    // V8 can keep the code of a script, and only of a script.
+    // Node gives out the code of a script; that of a module only behind a flag.
     format: 'cjs',
+    // As the modules were.
+    strict: true,
     dynamicImportInCjs: false,
     entryFileNames: '[name].cjs',
     // All in one folder: modules find what lies beside them from there.

@@ -44,10 +44,16 @@ process.on('uncaughtException', thrown => {
 })
 
 // Not awaited at the top: the emitted program is made of scripts, which cannot.
+let hasEnded = false
+// As Node ends where that await is never settled: nobody shall take it for success.
+process.on('exit', () => {
+  if (!hasEnded) process.exitCode ??= 13
+})
 void main()
 
 async function main(): Promise<void> {
   const exitCode = await run(process.argv.slice(2), io)
+  hasEnded = true
   process.exitCode ??= exitCode
   // The gate has closed everything and waited for its log as long as it may; a reader that does not
   // read must not keep the process. Other commands end when their output has been taken.

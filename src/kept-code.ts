@@ -4,7 +4,8 @@
  * Node's own compile cache keeps a module as it is when it has just been compiled, and by then V8 has
  * only skimmed its functions: reading and compiling those was a quarter of a start. What is kept here
  * has every function of every file. V8 refuses what another version of it has made, or one with other
- * flags, and the file is compiled as if nothing had been kept.
+ * flags, and the file is compiled as if nothing had been kept. It does not see that a file was changed
+ * in place without changing its length: the code is made anew with every build.
  * Source: https://nodejs.org/api/vm.html#scriptcreatecacheddata
  */
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -31,8 +32,14 @@ export function runKept(path: string): void {
     if (known) return known.exports
     const module = { exports: {} }
     modules.set(file, module)
-    const run: Run = compileKept(file).runInThisContext()
-    run(module.exports, require, module, file, folder)
+    try {
+      const run: Run = compileKept(file).runInThisContext()
+      run(module.exports, require, module, file, folder)
+    } catch (thrown) {
+      // Whoever asks again is told again.
+      modules.delete(file)
+      throw thrown
+    }
     return module.exports
   }
   const find = (id: string): unknown =>

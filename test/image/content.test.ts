@@ -78,6 +78,10 @@ t.test('other commands than serve run by their name', async t => {
 t.test('the code of each file is kept, and taken with the flags that the chart sets', async t => {
   const files = readdirSync(join(app, 'dist')).filter(name => name.endsWith('.cjs'))
   t.ok(files.length > 20, `${files.length} files`)
+  for (const name of files) {
+    const text = readFileSync(join(app, 'dist', name), 'utf8')
+    t.ok(/^(?:\/\/[^\n]*\n)*["']use strict["']/.test(text), `${name} is strict`)
+  }
   const paths = files.map(name => join(app, 'dist', name))
   const script = `import { compileKept } from ${JSON.stringify(KEPT_CODE)}
     for (const path of ${JSON.stringify(paths)}) {

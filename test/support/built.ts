@@ -5,7 +5,15 @@
  */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { unhooked } from './unhooked.ts'
 
@@ -14,6 +22,7 @@ const ROOT = join(import.meta.dirname, '../..')
 export const CACHE = join(ROOT, 'node_modules/.cache/tollgate-test')
 /** Inside of the project and of no package, so that its description and packages are found from there. */
 const BUILDS = join(ROOT, '.tap/built')
+const OLD_MS = 86_400_000
 let cli: string | undefined
 
 /** The file that is started instead of `src/cli.ts`. */
@@ -21,7 +30,7 @@ export function builtCli(): string {
   if (cli !== undefined) return cli
   const state = hashOfSources()
   const folder = join(BUILDS, state)
-  if (!existsSync(folder)) build(state, folder)
+  if (!existsSync(folder)) build(folder)
   cli = join(folder, 'cli.js')
   return cli
 }
@@ -37,7 +46,7 @@ function hashOfSources(): string {
   return hash.update(process.version).digest('hex').slice(0, 16)
 }
 
-function build(state: string, folder: string): void {
+function build(folder: string): void {
   mkdirSync(BUILDS, { recursive: true })
   const making = `${folder}.${process.pid}`
   execFileSync(...unhooked(process.execPath, [join(ROOT, 'scripts/build.mjs'), making]))
@@ -49,7 +58,10 @@ function build(state: string, folder: string): void {
     if (!existsSync(folder)) throw thrown
     rmSync(making, { recursive: true })
   }
+  // Another run may be at work with one that is not old.
   for (const name of readdirSync(BUILDS)) {
-    if (!name.startsWith(state)) rmSync(join(BUILDS, name), { recursive: true, force: true })
+    const path = join(BUILDS, name)
+    const made = statSync(path, { throwIfNoEntry: false })
+    if (made && Date.now() - made.mtimeMs > OLD_MS) rmSync(path, { recursive: true, force: true })
   }
 }

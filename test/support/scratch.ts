@@ -1,6 +1,6 @@
 /** Where servers of the tests keep their files. */
 import { mkdtempSync, statfsSync } from 'node:fs'
-import { freemem, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const MEMORY = '/dev/shm'
@@ -17,7 +17,7 @@ export function makeScratch(prefix: string): string {
 function hasRoom(): boolean {
   try {
     const { bavail, bsize } = statfsSync(MEMORY)
-    return bavail * bsize > 2 * GIB && freemem() > 4 * GIB
+    return bavail * bsize > 2 * GIB && process.availableMemory() > 4 * GIB
   } catch {
     return false
   }
