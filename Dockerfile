@@ -18,7 +18,7 @@ COPY package.json package-lock.json ./
 RUN ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
 COPY scripts/prune-modules.mjs ./scripts/
 # dist/ holds the code of the packages. What stays of each is its description and its licence, by which
-# scanners find it; PGlite stays whole but for types, source maps and extensions.
+# scanners find it; PGlite stays as a program, without what only others ask for.
 RUN ["node", "scripts/prune-modules.mjs", "node_modules"]
 
 # Kept code is of use only to the Node that made it, so the runtime image itself makes it.

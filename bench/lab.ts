@@ -2,12 +2,12 @@
  * The gate as the image runs it (emitted, production settings), its Postgres and Redis, and the cheapest
  * upstream there is. Everything is opened on one stack and ends with it.
  */
-import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeToken } from '../src/core/token.ts'
+import { emitProgram } from '../test/support/built.ts'
 import { call, freePort, JWT_SECRET } from '../test/support/gate.ts'
 import { type PostgresServer, startPostgres, type TestDatabase } from '../test/support/postgres.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'
@@ -53,8 +53,7 @@ function teardownOn(stack: AsyncDisposableStack) {
 }
 
 export async function openLab(stack: AsyncDisposableStack): Promise<Lab> {
-  execFileSync(process.execPath, [join(ROOT, 'scripts/build.mjs')], { cwd: ROOT })
-  execFileSync(process.execPath, [join(DIST, 'warm.js')])
+  emitProgram(DIST)
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-bench-'))
   stack.defer(() => rmSync(folder, { recursive: true, force: true }))
   const [postgres, redis] = await Promise.all([

@@ -57,18 +57,18 @@ export function compileKept(path: string): Script {
 /** Makes the code of every file of the program and writes it beside the file. Gives how many. */
 export function keepCode(folder: string): number {
   const files = readdirSync(folder).filter(name => name.endsWith('.cjs'))
-  for (const file of files) {
-    const path = join(folder, file)
-    // Every function, not only those that run as the file is loaded. It must be off again before the
-    // code is taken out, because V8 notes its flags there.
-    setFlagsFromString('--no-lazy')
-    const script = compile(path, undefined)
-    setFlagsFromString('--lazy')
-    writeFileSync(keptPath(path), script.createCachedData())
+  const paths = files.map(name => join(folder, name))
+  // Every function, not only those that run as the file is loaded. It must be off again before the code
+  // is taken out, because V8 notes its flags there.
+  setFlagsFromString('--no-lazy')
+  const scripts = paths.map(path => [keptPath(path), compile(path, undefined)] as const)
+  setFlagsFromString('--lazy')
+  for (const [kept, script] of scripts) {
+    writeFileSync(kept, script.createCachedData())
     // Another user runs the program.
-    chmodSync(keptPath(path), 0o444)
+    chmodSync(kept, 0o444)
   }
-  return files.length
+  return scripts.length
 }
 
 function compile(filename: string, cachedData: Buffer | undefined): Script {

@@ -18,8 +18,6 @@ import { join } from 'node:path'
 import { unhooked } from './unhooked.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-/** What is the same in each run of the tests, and dear to make. */
-export const CACHE = join(ROOT, 'node_modules/.cache/tollgate-test')
 /** Inside of the project and of no package, so that its description and packages are found from there. */
 const BUILDS = join(ROOT, '.tap/built')
 const OLD_MS = 86_400_000
@@ -33,6 +31,12 @@ export function builtCli(): string {
   if (!existsSync(folder)) build(folder)
   cli = join(folder, 'cli.js')
   return cli
+}
+
+/** Makes it anew in this folder, with kept code, as the stages of the Dockerfile do. */
+export function emitProgram(folder: string): void {
+  execFileSync(...unhooked(process.execPath, [join(ROOT, 'scripts/build.mjs'), folder]))
+  execFileSync(...unhooked(process.execPath, [join(folder, 'warm.js')]))
 }
 
 function hashOfSources(): string {
@@ -49,8 +53,7 @@ function hashOfSources(): string {
 function build(folder: string): void {
   mkdirSync(BUILDS, { recursive: true })
   const making = `${folder}.${process.pid}`
-  execFileSync(...unhooked(process.execPath, [join(ROOT, 'scripts/build.mjs'), making]))
-  execFileSync(...unhooked(process.execPath, [join(making, 'warm.js')]))
+  emitProgram(making)
   try {
     renameSync(making, folder)
   } catch (thrown) {

@@ -18,10 +18,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { emitProgram } from './built.ts'
 import { readDockerfile } from './dockerfile.ts'
 import { unhooked } from './unhooked.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
+const PRUNE = join(ROOT, 'scripts/prune-modules.mjs')
 const APP = '/app'
 
 export interface Image {
@@ -90,26 +92,16 @@ const MAKERS: ReadonlyMap<string, (target: string) => void> = new Map([
     'deps:/app/node_modules',
     target => {
       copyPackages(target)
-      runScript('prune-modules.mjs', target)
+      execFileSync(...unhooked(process.execPath, [PRUNE, target]))
     }
   ],
-  [
-    'warm:/app/dist',
-    target => {
-      runScript('build.mjs', target)
-      execFileSync(...unhooked(process.execPath, [join(target, 'warm.js')]))
-    }
-  ]
+  ['warm:/app/dist', emitProgram]
 ])
 
 function makerOf(source: string): (target: string) => void {
   const maker = MAKERS.get(source)
   if (!maker) throw new Error(`nobody knows how to make ${source}`)
   return maker
-}
-
-function runScript(name: string, target: string): void {
-  execFileSync(...unhooked(process.execPath, [join(ROOT, 'scripts', name), target]))
 }
 
 /** What `npm ci --omit=dev` installs, by the lock file. */

@@ -24,7 +24,6 @@ import { Client } from 'pg'
 import { NO_OBSERVER } from '../../src/core/observer.ts'
 import { type Database, openDatabase } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
-import { CACHE } from './built.ts'
 import { freePort } from './gate.ts'
 import { makeScratch } from './scratch.ts'
 
@@ -265,6 +264,8 @@ function childrenOf(pid: number): readonly number[] {
   return stdout.split('\n').flatMap(line => (line.trim() === '' ? [] : [Number(line)]))
 }
 
+/** What is the same in each run of the tests, and dear to make. */
+const CACHE = join(import.meta.dirname, '../../node_modules/.cache/tollgate-test')
 const INITDB = ['-U', 'tollgate', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--wal-segsize=1']
 
 /**
